@@ -1,0 +1,1 @@
+"""The machinery: a plain library that imports no pytest."""

@@ -1,0 +1,185 @@
+"""Cells, and what each question asks of them.
+
+A cell is model, form, backend, precision and point. Every question declares its domain here: *build* is asked of each
+form; *agreement* of each edge of the tree, at every point, on the backend that runs the child; *accuracy* at one batch
+a backend; *batching* at every point of the deployed form; *throughput* at every point of the deployed form, and at the
+smallest point of the others, which shows what a rewrite costs. Official, seeded and bundled weights: *build*,
+*agreement*, *batching* and *throughput* use the full-size network (official weights where they were found, else
+seeded); *agreement* and *batching* use the bundled reference too; *accuracy* is asked of every reference with data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.declaration import DeclarationError
+from harness.model import Form, Model, Point
+from harness.registry import backends
+
+QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Model, form, backend, precision and point; its id is the same in tests, records, folders and reports."""
+
+    model: Model
+    form: Form
+    backend: str
+    precision: str
+    point: Point
+
+    @property
+    def id(self) -> str:
+        """``crnn-ort-fp32-bs8``; ``crnn.split_lstm-ort-fp32-bs8`` where the form is not the main one."""
+        form = "" if self.form.name == self.model.main else f".{self.form.name}"
+        return f"{self.model.name}{form}-{self.backend}-{self.precision}-{self.point.id}"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question, asked of one subject under one reference: one test, one answer."""
+
+    question: str
+    model: Model
+    form: Form
+    cell: Cell | None
+    reference: str
+    choice: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The cell's id, or ``crnn.onnx`` where a form itself is asked."""
+        return self.cell.id if self.cell else f"{self.model.name}.{self.form.name}"
+
+    @property
+    def id(self) -> str:
+        """The subject, and the reference where the question has a choice of them."""
+        return f"{self.subject}-{self.reference}" if self.choice else self.subject
+
+    @property
+    def at(self) -> Cell:
+        """The cell, for questions that are only asked of cells."""
+        if self.cell is None:
+            raise DeclarationError(f"{self.subject}: {self.question} is asked of a cell, not of a form")
+        return self.cell
+
+    @cached_property
+    def markers(self) -> frozenset[str]:
+        """What ``-m`` can select this by."""
+        names = {self.model.name, self.model.family, self.form.precision}
+        if self.form.name != self.model.main:
+            names.add(self.form.name)
+        if self.cell:
+            names |= {self.cell.backend, self.cell.point.id, *backends()[self.cell.backend].markers}
+            if self.question == "throughput":
+                names |= {"perf"} | ({"slow"} if self.cell.point.slow else set())
+        return frozenset(names)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a run widens or finds: all batches for accuracy, and which models have their official weights here."""
+
+    all_batches: bool = False
+    official: frozenset[str] = frozenset()
+
+    def full(self, model: Model) -> str:
+        """The reference with the full-size network: official where its weights were found, else seeded."""
+        names = [reference.name for reference in model.references]
+        return "official" if model.name in self.official or "seeded" not in names else "seeded"
+
+
+def asks(question: str, models: Mapping[str, Model], scope: Scope) -> list[Ask]:
+    """All that ``question`` asks, in the order of models, forms and points."""
+    return [ask for model in models.values() for ask in DOMAINS[question](model, scope)]
+
+
+def cells(model: Model) -> Iterator[Cell]:
+    """Every cell of a model: each form that a backend runs, at each point."""
+    for form in model.forms:
+        for name, backend in backends().items():
+            if form.format in backend.formats:
+                for point in model.points:
+                    yield Cell(model, form, name, form.precision, point)
+
+
+def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
+    """Every marker of the suite with a line on what it selects."""
+    names = {
+        "perf": "throughput questions",
+        "slow": "measuring it takes over a minute; needs --slow",
+        "gpu": "runs on a GPU",
+        "npu": "runs on a neural processor",
+    }
+    for name, backend in backends().items():
+        names[name] = f"runs on the backend {name}"
+        names |= {marker: f"device of the backend {name}" for marker in backend.markers if marker not in names}
+    for model in models.values():
+        names[model.name] = model.title
+        names[model.family] = f"models for {model.family}"
+        for form in model.forms:
+            names[form.precision] = f"precision {form.precision}"
+            if form.name != model.main:
+                names[form.name] = f"the form {form.name}"
+        for point in model.points:
+            names[point.id] = f"batch {point.batch}"
+    return names
+
+
+def _build(model: Model, scope: Scope) -> Iterator[Ask]:
+    for form in model.forms:
+        yield Ask("build", model, form, None, scope.full(model))
+
+
+def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
+    for cell in cells(model):
+        if cell.form.promise != "none":
+            yield from _full_and_bundled("agreement", cell, scope)
+
+
+def _batching(model: Model, scope: Scope) -> Iterator[Ask]:
+    for cell in cells(model):
+        if cell.form.name == model.main:
+            yield from _full_and_bundled("batching", cell, scope)
+
+
+def _full_and_bundled(question: str, cell: Cell, scope: Scope) -> Iterator[Ask]:
+    names = [reference.name for reference in cell.model.references]
+    for reference in (scope.full(cell.model), *(name for name in names if name == "bundled")):
+        yield Ask(question, cell.model, cell.form, cell, reference, choice=True)
+
+
+def _accuracy(model: Model, scope: Scope) -> Iterator[Ask]:
+    for cell in _deployed(model):
+        if cell.point.batch == model.accuracy_batch or scope.all_batches:
+            for reference in model.references:
+                if reference.data is not None:
+                    yield Ask("accuracy", model, cell.form, cell, reference.name, choice=True)
+
+
+def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
+    smallest = min(model.points, key=lambda point: point.batch)
+    for cell in cells(model):
+        if cell.form.name == model.main or cell.point == smallest:
+            yield Ask("throughput", model, cell.form, cell, scope.full(model))
+
+
+def _deployed(model: Model) -> Iterator[Cell]:
+    """On each backend the main form, or the form nearest to it that the backend runs."""
+    main = model.form(model.main)
+    for name, backend in backends().items():
+        nearest = next((form for form in (main, *model.ancestors(main)) if form.format in backend.formats), None)
+        if nearest is not None:
+            yield from (cell for cell in cells(model) if cell.backend == name and cell.form == nearest)
+
+
+DOMAINS: Mapping[str, Callable[[Model, Scope], Iterator[Ask]]] = {
+    "build": _build,
+    "agreement": _agreement,
+    "accuracy": _accuracy,
+    "batching": _batching,
+    "throughput": _throughput,
+}

@@ -1,0 +1,71 @@
+"""Claims: published figures, kept as printed, and how they are judged."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from harness.declaration import DeclarationError, declared
+
+Clock = Literal["device", "device+copies", "host", "cpu", "sum-of-calls", "end-to-end"]
+
+
+@declared
+class Claim:
+    """One figure of a reference.
+
+    ``printed`` is the figure as its source prints it. With ``hits`` and ``n`` the declaration is checked:
+    hits / (n + epsilon), truncated or rounded to the printed digits, must give it; vendors do both. ``allow`` says how
+    far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for throughput, and
+    ``because`` says why. Better than published is never a failure.
+    """
+
+    metric: str
+    printed: str
+    source: str
+    hits: int | None = None
+    n: int | None = None
+    epsilon: float = 0.0
+    allow: float = 0.0
+    because: str = ""
+    unit: str = ""
+    clock: Clock | None = None
+    device: str = ""
+    batch: int | None = None
+    doubts: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"Claim({self.metric} {self.printed})"
+        if (self.hits is None) != (self.n is None):
+            raise DeclarationError(f"{where}: hits and n go together, got hits={self.hits}, n={self.n}")
+        if self.allow and not self.because:
+            raise DeclarationError(f"{where}.because: missing; an allowance of {self.allow} needs its reason")
+        if self.metric == "throughput" and self.clock is None:
+            raise DeclarationError(f"{where}.clock: missing; a time without its clock cannot be compared")
+        if self.hits is not None and self.n is not None:
+            found = printings(self.hits, self.n, self.epsilon, self.printed)
+            if Decimal(self.printed) not in found:
+                raise DeclarationError(
+                    f"{where}: hits/n = {self.hits}/{self.n} prints as {' or '.join(map(str, sorted(found)))}, "
+                    f"not as {self.printed}"
+                )
+
+    @property
+    def value(self) -> float:
+        """The figure: exactly hits / (n + epsilon) where they are known, else as printed."""
+        if self.hits is not None and self.n is not None:
+            return self.hits / (self.n + self.epsilon)
+        return float(self.printed)
+
+    @property
+    def floor(self) -> float:
+        """The least value that is not a failure."""
+        printed = min(self.value, float(self.printed))
+        return printed * (1 - self.allow) if self.metric == "throughput" else printed - self.allow
+
+
+def printings(hits: int, n: int, epsilon: float, printed: str) -> set[Decimal]:
+    """hits / (n + epsilon) truncated and rounded to as many digits as ``printed`` has after the point."""
+    exact = Decimal(hits) / (Decimal(n) + Decimal(repr(epsilon)))
+    quantum = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
+    return {exact.quantize(quantum, rounding=mode) for mode in (ROUND_DOWN, ROUND_HALF_UP)}
