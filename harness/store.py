@@ -1,0 +1,194 @@
+"""The store: artefacts of ours, keyed by content, each built once whoever asks.
+
+``root/<name>/<key>/`` holds an artefact's files and, written last, ``manifest.json``. Builders work in
+``root/.partial`` under a lock of their own and rename when done, so a reader sees all of an artefact or nothing,
+and a killed builder leaves only a partial folder that the next builder of the same artefact removes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.model import Scalar
+from harness.verdict import Broken
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ENTRY = {errno.EACCES, errno.EPERM, errno.EROFS}
+LEAST_FREE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A finished artefact: its folder, key and facts, the digest of its files, and why it was built when it was."""
+
+    name: str
+    folder: Path
+    key: str
+    digest: str
+    facts: Mapping[str, Scalar]
+    because: str
+    size: int
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files."""
+        return self.folder / name
+
+
+class Store:
+    """A folder of artefacts that processes share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: dict[Path, Artefact] = {}
+
+    def get(self, name: str, parts: Mapping[str, str], build: Callable[[Path], Mapping[str, Scalar]]) -> Artefact:
+        """The artefact ``name`` whose key has these parts, built now unless it is there and whole.
+
+        ``build`` writes into the empty folder that it is given and returns facts. Raises ``Broken`` where the store
+        cannot be written or the disk is full; whatever ``build`` raises passes through and leaves nothing behind.
+        """
+        key = hashlib.sha256(json.dumps(sorted(parts.items())).encode()).hexdigest()[:16]
+        folder = self.root / name / key
+        if folder in self._verified:
+            return self._verified[folder]
+        with self._explained(name):
+            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / ".locks" / f"{name}-{key}.lock"):
+                found = _read(folder) if folder.exists() else None
+                if found is None:
+                    found = self._build(folder, parts, build)
+            os.utime(folder / MANIFEST)
+        self._verified[folder] = found
+        return found
+
+    def entries(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Folder and manifest of every artefact, the longest unused first."""
+        manifests = [path for path in self.root.glob(f"*/*/{MANIFEST}") if not path.parent.parent.name.startswith(".")]
+        for path in sorted(manifests, key=lambda path: path.stat().st_mtime):
+            yield path.parent, json.loads(path.read_text())
+
+    def prune(self, unused_days: float) -> Iterator[tuple[Path, int]]:
+        """Removes what no run has used for that many days, and what killed builders left; yields path and bytes."""
+        limit = time.time() - unused_days * 86400
+        for folder, manifest in list(self.entries()):
+            with FileLock(self.root / ".locks" / f"{folder.parent.name}-{folder.name}.lock"):
+                if (folder / MANIFEST).stat().st_mtime <= limit:
+                    shutil.rmtree(folder)
+                    yield folder, sum(file["size"] for file in manifest["files"].values())
+        for partial in (self.root / ".partial").glob("*"):
+            with FileLock(self.root / ".locks" / f"{partial.name}.lock"):
+                size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+                shutil.rmtree(partial, ignore_errors=True)
+                yield partial, size
+
+    def _build(self, folder: Path, parts: Mapping[str, str], build: Callable[[Path], Mapping[str, Scalar]]) -> Artefact:
+        name, key = folder.parent.name, folder.name
+        because = "damaged: its files are not those of its manifest" if folder.exists() else self._because(name, parts)
+        log.info("building %s: %s", name, because)
+        partial = self.root / ".partial" / f"{name}-{key}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            facts = dict(build(partial))
+            manifest = {
+                "name": name,
+                "key": dict(parts),
+                "facts": facts,
+                "because": because,
+                "files": {
+                    str(path.relative_to(partial)): {"size": path.stat().st_size, "sha256": file_digest(path)}
+                    for path in sorted(partial.rglob("*"))
+                    if path.is_file()
+                },
+            }
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        made = _read(folder)
+        if made is None:
+            raise Broken(f"{folder}: written a moment ago and already not what was written; check the disk")
+        return made
+
+    def _because(self, name: str, parts: Mapping[str, str]) -> str:
+        """Which parts of the key differ from the artefact of this name that was used last."""
+        before = [manifest["key"] for folder, manifest in self.entries() if folder.parent.name == name]
+        if not before:
+            return "first time"
+        old = before[-1]
+        changed = [part for part in sorted({*old, *parts}) if old.get(part) != parts.get(part)]
+        return "changed: " + ", ".join(
+            f"{part} {_short(old.get(part))} -> {_short(parts.get(part))}" for part in changed
+        )
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Turns a disk that cannot be written into ``Broken`` with what to do."""
+        choose = "choose another folder with --store=DIR"
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise Broken(
+                    f"disk full while building {name} in {self.root}: {error}; free space, or {choose}"
+                ) from error
+            if error.errno in NO_ENTRY or isinstance(error, (NotADirectoryError, FileExistsError)):
+                raise Broken(f"the store {self.root} cannot be written: {error}; {choose}") from error
+            raise
+        except Exception as error:
+            # Native writers report a full disk in words of their own.
+            if self.root.exists() and shutil.disk_usage(self.root).free < LEAST_FREE:
+                raise Broken(
+                    f"disk full while building {name} in {self.root}: {error}; free space, or {choose}"
+                ) from error
+            raise
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path) -> Artefact | None:
+    """The artefact in a folder, or nothing where a file is missing or is not what the manifest says."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    digest = hashlib.sha256()
+    size = 0
+    for name, file in sorted(manifest["files"].items()):
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != file["size"] or file_digest(path) != file["sha256"]:
+            return None
+        digest.update(f"{name} {file['sha256']}\n".encode())
+        size += file["size"]
+    return Artefact(
+        manifest["name"], folder, folder.name, digest.hexdigest(), manifest["facts"], manifest["because"], size
+    )
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(none)"
+    return value if len(value) <= 24 else f"{value[:10]}.."
