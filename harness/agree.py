@@ -1,0 +1,110 @@
+"""Agreement of two outputs: shape and finiteness first, then max-abs within a bound, cosine, and the decoded answer.
+
+Cosine alone hides almost everything (a dropped recurrent bias still gives 0.994 on CRNN), and a bound alone can be met
+by a dead output, so every comparison also proves that null outputs fail the same bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model import TensorSpec
+from harness.verdict import Answer, Figure, Verdict
+
+NOISE_FACTOR = 8.0
+"""The bound of a ``close`` promise is this many times the float32-against-float64 distance on the same inputs."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """How decoded answers compare: ``compared`` of ``n`` were decided by a margin over the bound, ``equal`` of them
+    are equal."""
+
+    n: int
+    compared: int
+    equal: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two outputs of n items compared."""
+
+    n: int
+    max_abs: float
+    bound: float
+    cosine: float
+    worst: int
+    decoded: Decoded
+    nulls: tuple[str, ...]
+
+    def answer(self, ids: tuple[str, ...], promise: str) -> Answer:
+        """Pass, fail, or inconclusive where a null output meets the same bound."""
+        figures: Mapping[str, Figure] = {
+            "max_abs": self.max_abs,
+            "bound": self.bound,
+            "cosine": self.cosine,
+            "n": self.n,
+            "decoded_equal": self.decoded.equal,
+            "decoded_compared": self.decoded.compared,
+        }
+        line = (
+            f"{promise}: max-abs {self.max_abs:.3g}, bound {self.bound:.3g}, cosine {self.cosine:.8f}, "
+            f"decoded {self.decoded.equal} of {self.decoded.compared} decided, n={self.n}"
+        )
+        if not self.max_abs <= self.bound or self.decoded.equal < self.decoded.compared:
+            return Answer(verdict=Verdict.FAIL, line=f"{line}; worst at {ids[self.worst]}", figures=figures)
+        if self.nulls:
+            line = f"vacuous: {', '.join(self.nulls)} would pass too; {line}"
+            return Answer(verdict=Verdict.INCONCLUSIVE, line=line, figures=figures)
+        return Answer(verdict=Verdict.PASS, line=line, figures=figures)
+
+
+def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: TensorSpec, compare: Any) -> Agreement:
+    """Compares ``actual`` with ``expected``; both have the shape that ``spec`` gives for n items and finite numbers.
+
+    ``compare`` is the declaration's comparison of decoded answers, ``(expected, actual, bound) -> Decoded``. The cosine
+    is the smallest over the items.
+    """
+    left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
+    right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
+    distances = item_distances(left, right)
+    return Agreement(
+        n=len(left),
+        max_abs=float(distances.max()),
+        bound=bound,
+        cosine=float(_cosines(left, right).min()),
+        worst=int(distances.argmax()),
+        decoded=compare(left, right, bound),
+        nulls=tuple(name for name, null in null_outputs(left).items() if item_distances(left, null).min() <= bound),
+    )
+
+
+def null_outputs(expected: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Outputs that must not pass for ``expected`` (items first): each is compared item by item, the closest counts."""
+    return {
+        "zeros": np.zeros_like(expected),
+        "a constant": np.full_like(expected, expected.mean()),
+        "another sample's output": np.roll(expected, 1, axis=0),
+        "the output shifted by one": np.roll(expected, 1, axis=1),
+    }
+
+
+def item_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """The largest absolute difference of each item; NaN where either holds one."""
+    distances: NDArray[Any] = np.abs(left - right).reshape(len(left), -1).max(axis=1)
+    return distances
+
+
+def _cosines(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Cosine of each item; 1 where both are all zeros, 0 where one is."""
+    a, b = left.reshape(len(left), -1), right.reshape(len(right), -1)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: NDArray[Any] = np.where(
+        norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), np.abs(a).sum(axis=1) == np.abs(b).sum(axis=1)
+    )
+    return cosines

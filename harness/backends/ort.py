@@ -1,0 +1,74 @@
+"""ONNX Runtime on the CPU: the embedded default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from harness.backends import Availability, Batch, Outputs, Probe
+from harness.cells import Cell
+from harness.measure import Measurement, TimingPlan, time_calls
+from harness.store import Artefact
+from harness.verdict import Broken, Refused
+
+PROVIDER = "CPUExecutionProvider"
+
+
+class OrtSession:
+    """An ``InferenceSession`` that maps batches one by one."""
+
+    def __init__(self, session: object, outputs: tuple[str, ...]) -> None:
+        self._run = session.run  # type: ignore[attr-defined]
+        self._outputs = outputs
+
+    def map(self, batches: Iterable[Batch]) -> Iterator[Outputs]:
+        """Answers every batch, in order."""
+        for batch in batches:
+            values = self._run(self._outputs, dict(batch.inputs))
+            yield Outputs(batch.ids, dict(zip(self._outputs, values, strict=True)))
+
+    def measure(self, batch: Batch, plan: TimingPlan) -> Measurement:
+        """Times ``InferenceSession.run`` alone; clock ``host``."""
+        feed = dict(batch.inputs)
+        return time_calls(lambda: self._run(self._outputs, feed), plan)
+
+
+class OrtBackend:
+    """Runs ONNX on the CPU provider, asked for explicitly and checked after opening."""
+
+    name = "ort"
+    formats: tuple[str, ...] = ("onnx",)
+    markers: tuple[str, ...] = ()
+
+    def discover(self, probe: Probe) -> Availability:
+        """Present where the package onnxruntime is."""
+        version = probe.package("onnxruntime")
+        if version is None:
+            return Availability(False, "no Python package onnxruntime", "pip install -c constraints.txt onnxruntime")
+        return Availability(True, provenance={"onnxruntime": version, "provider": PROVIDER})
+
+    def prepare(self, form: Artefact, cell: Cell) -> Artefact:
+        """The ONNX file as it is."""
+        return form
+
+    @contextmanager
+    def open(self, prepared: Artefact, cell: Cell, threads: int) -> Iterator[OrtSession]:
+        """A session with ``threads`` intra-op threads that do not spin: spinning burns CPU time under contention."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        path = prepared.file("model.onnx")
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+        except Exception as error:
+            raise Refused(f"ONNX Runtime does not load {path}: {error}") from error
+        if session.get_providers() != [PROVIDER]:
+            raise Broken(f"asked ONNX Runtime for {PROVIDER}, it runs on {', '.join(session.get_providers())}")
+        yield OrtSession(session, tuple(spec.name for spec in cell.model.outputs))
+
+
+BACKEND = OrtBackend()

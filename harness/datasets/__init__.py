@@ -1,0 +1,36 @@
+"""Readers of data sets: each yields samples one at a time, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.verdict import Broken
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: an id that is stable across runs, the bytes as they are stored, and its truth."""
+
+    id: str
+    content: bytes
+    truth: str
+
+
+class DataError(Broken):
+    """A data set is not what its layout promises; the text names the file and the key."""
+
+
+class DataSetReader(Protocol):
+    """An opened data set."""
+
+    def __len__(self) -> int: ...
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """Every sample from number ``start`` on, in order, read one at a time."""
+        ...
+
+    def close(self) -> None:
+        """Gives its files back."""
+        ...

@@ -1,0 +1,81 @@
+"""Words in the LMDB layout of the text-recognition benchmarks.
+
+Keys ``num-samples``, ``image-%09d`` and ``label-%09d``, counted from 1; pictures encoded, labels UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import lmdb
+
+from harness.datasets import DataError, Sample
+
+LAYOUT = "expected the layout of the text-recognition benchmarks: num-samples, image-000000001, label-000000001, ..."
+
+
+class LmdbWords:
+    """An LMDB folder of words, read-only. Raises ``DataError`` where it is none, has no ``num-samples`` or is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "data.mdb").is_file():
+            raise DataError(f"{folder}: holds no data.mdb; {LAYOUT}")
+        try:
+            self._env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+        except lmdb.Error as error:
+            raise DataError(f"{folder}/data.mdb: not a readable LMDB, damaged or truncated: {error}") from error
+        count = self._get("num-samples")
+        try:
+            self._count = int(count)
+        except ValueError as error:
+            raise DataError(f"{folder}: num-samples is {count[:20]!r}, not a number; {LAYOUT}") from error
+        if self._count < 1:
+            raise DataError(
+                f"{folder}: the data set is empty (num-samples {self._count}); nothing can be measured on it"
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """Every word from number ``start`` on; a key that is missing raises ``DataError`` naming it."""
+        for number in range(start + 1, self._count + 1):
+            label = self._get(f"label-{number:09d}")
+            try:
+                truth = label.decode()
+            except UnicodeDecodeError as error:
+                raise DataError(f"{self.folder}: label-{number:09d} is not UTF-8: {label[:40]!r}") from error
+            yield Sample(f"{self.folder.name}/{number:09d}", self._get(f"image-{number:09d}"), truth)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        self._env.close()
+
+    def _get(self, key: str) -> bytes:
+        try:
+            with self._env.begin() as transaction:
+                value = transaction.get(key.encode())
+        except lmdb.Error as error:
+            raise DataError(f"{self.folder}/data.mdb: cannot be read at key {key}: {error}") from error
+        if value is None:
+            raise DataError(f"{self.folder}: the key {key!r} is missing; {LAYOUT}")
+        return bytes(value)
+
+
+def write_words(folder: Path, words: Iterable[tuple[bytes, str]]) -> int:
+    """Writes encoded pictures and labels as such an LMDB into an existing folder, in batches; returns how many."""
+    count = 0
+    with lmdb.open(str(folder), map_size=1 << 34, lock=False, sync=False) as env:
+        transaction = env.begin(write=True)
+        for count, (picture, label) in enumerate(words, start=1):
+            transaction.put(f"image-{count:09d}".encode(), picture)
+            transaction.put(f"label-{count:09d}".encode(), label.encode())
+            if count % 1000 == 0:
+                transaction.commit()
+                transaction = env.begin(write=True)
+        transaction.put(b"num-samples", str(count).encode())
+        transaction.commit()
+        env.sync(True)
+    return count

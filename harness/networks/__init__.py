@@ -1,0 +1,1 @@
+"""Reference networks in torch, with state-dict keys as published."""

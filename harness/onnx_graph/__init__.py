@@ -1,0 +1,1 @@
+"""Export, rewrites and inspection of ONNX graphs."""

@@ -1,0 +1,72 @@
+"""Reading and editing an ONNX graph: who makes a value, who uses it, and what is a constant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+
+class Graph:
+    """A graph with its links. Rewrites mutate ``proto`` through it and end with ``finish``."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.proto = model.graph
+        self.constants: dict[str, NDArray[Any]] = {
+            tensor.name: numpy_helper.to_array(tensor) for tensor in self.proto.initializer
+        }
+        for node in self.proto.node:
+            if node.op_type == "Constant":
+                self.constants[node.output[0]] = numpy_helper.to_array(attribute(node, "value"))
+
+    def producer(self, value: str) -> onnx.NodeProto | None:
+        """The node that makes a value, or none for inputs and initialisers."""
+        return next((node for node in self.proto.node if value in node.output), None)
+
+    def consumers(self, value: str) -> list[onnx.NodeProto]:
+        """The nodes that use a value."""
+        return [node for node in self.proto.node if value in node.input]
+
+    def add_constant(self, name: str, array: NDArray[Any]) -> str:
+        """Adds an initialiser and returns its name."""
+        self.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants[name] = array
+        return name
+
+    def replace(self, old: onnx.NodeProto, new: list[onnx.NodeProto]) -> None:
+        """Puts nodes in the place of one, so that the order stays topological."""
+        nodes = list(self.proto.node)
+        place = next(index for index, node in enumerate(nodes) if node is old or node.name == old.name)
+        del self.proto.node[:]
+        self.proto.node.extend([*nodes[:place], *new, *nodes[place + 1 :]])
+
+    def finish(self) -> onnx.ModelProto:
+        """Removes nodes and initialisers that nothing uses, and checks what remains."""
+        wanted = {output.name for output in self.proto.output}
+        kept: list[onnx.NodeProto] = []
+        for node in reversed(self.proto.node):
+            if wanted & set(node.output):
+                wanted |= set(node.input)
+                kept.append(node)
+        kept.reverse()
+        del self.proto.node[:]
+        self.proto.node.extend(kept)
+        initialisers = [tensor for tensor in self.proto.initializer if tensor.name in wanted]
+        del self.proto.initializer[:]
+        self.proto.initializer.extend(initialisers)
+        del self.proto.value_info[:]
+        onnx.checker.check_model(self.model, full_check=True)
+        return self.model
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """The value of a node's attribute; strings as ``str``."""
+    for found in node.attribute:
+        if found.name == name:
+            value = onnx.helper.get_attribute_value(found)
+            return value.decode() if isinstance(value, bytes) else value
+    return default

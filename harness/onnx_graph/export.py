@@ -1,0 +1,63 @@
+"""The step from a torch network to ONNX."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from harness.model import TensorSpec
+from harness.networks.load import load_network
+from harness.step import Facts, StepInput, step
+from harness.verdict import Refused
+
+MODEL = "model.onnx"
+
+
+@step(revision=1, tools=("torch", "onnx"))
+def torch_to_onnx(given: StepInput, out: Path) -> Facts:
+    """``model.onnx`` at exactly the opset asked for, with the declared names and a dynamic batch axis.
+
+    The TorchScript exporter is used: it is the one that still writes opset 11, where the newer one silently writes 18.
+    The exporter loses static output dimensions behind a reshape, so the declared shape of each output is written into
+    the graph; that it is true is what agreement checks at every batch.
+    """
+    network = load_network(given.sources[0])
+    opset = int(given.params["opset"])
+    dummy = tuple(torch.zeros(spec.shape(1), dtype=getattr(torch, spec.dtype)) for spec in given.inputs)
+    specs = (*given.inputs, *given.outputs)
+    with warnings.catch_warnings():
+        # Deprecated upstream, and chosen on purpose; its remark on LSTM batch sizes is what agreement checks.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            dummy,
+            str(out / MODEL),
+            input_names=[spec.name for spec in given.inputs],
+            output_names=[spec.name for spec in given.outputs],
+            opset_version=opset,
+            dynamic_axes={spec.name: {spec.batch_axis: "batch"} for spec in specs},
+            dynamo=False,
+        )
+    graph = onnx.load(out / MODEL)
+    found = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
+    if found != [opset]:
+        raise Refused(f"asked the exporter for opset {opset}, it wrote {found}")
+    for spec, value in zip(given.outputs, graph.graph.output, strict=True):
+        _declare_shape(value, spec)
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, out / MODEL)
+    return {"opset": opset, "nodes": len(graph.graph.node)}
+
+
+def _declare_shape(value: onnx.ValueInfoProto, spec: TensorSpec) -> None:
+    dimensions = value.type.tensor_type.shape.dim
+    if len(dimensions) != len(spec.axes):
+        raise Refused(f"{spec.name}: exported with {len(dimensions)} axes, declared {list(spec.axes)}")
+    for dimension, axis in zip(dimensions, spec.axes, strict=True):
+        if isinstance(axis, int):
+            dimension.dim_value = axis
+        else:
+            dimension.dim_param = axis

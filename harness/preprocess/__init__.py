@@ -1,0 +1,1 @@
+"""From files to network inputs, as the guides do it."""

@@ -1,0 +1,80 @@
+"""Where figures come from: commit, Python, libraries, processor, load."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.registry import PROJECT
+
+LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "Pillow", "lmdb", "pytest", "pytest-benchmark", "safetensors")
+VOLATILE = ("load",)
+"""What changes from minute to minute: recorded, but no difference between runs."""
+
+
+def provenance(threads: int) -> dict[str, str]:
+    """Everything that a figure of this process may depend on, as text by name."""
+    found = {**_fixed(), "threads": str(threads)}
+    found["load"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
+    return found
+
+
+def digest(found: Mapping[str, str]) -> str:
+    """A short digest of a provenance, its volatile parts left out."""
+    lines = "\n".join(f"{name}={value}" for name, value in sorted(found.items()) if name not in VOLATILE)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+@cache
+def _fixed() -> dict[str, str]:
+    found = {"commit": commit(), "python": platform.python_version(), "platform": platform.platform()}
+    found |= {f"lib.{name}": _version(name) for name in LIBRARIES}
+    found |= {"cpu": _cpuinfo("model name"), "cpu.flags": _vector_flags(), "cpu.cores": str(os.cpu_count())}
+    return found
+
+
+def commit() -> str:
+    """The suite's commit, with ``+`` and a digest of the difference where the checkout was changed."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if head is None:
+        return "unknown: not a git checkout"
+    changes = (_git("diff", "HEAD") or "") + (_git("status", "--porcelain") or "")
+    return head + (f"+{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True, errors="replace"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _vector_flags() -> str:
+    """The flags that change which kernels run."""
+    wanted = ("sse4_2", "avx", "avx2", "fma", "avx512", "amx", "f16c", "asimd", "sve", "neon")
+    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    return " ".join(sorted(flag for flag in flags if flag.startswith(wanted)))
+
+
+def _cpuinfo(field: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

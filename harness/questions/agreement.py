@@ -1,0 +1,75 @@
+"""Agreement: does a form keep its promise to the form before it, on the same inputs, at this point?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.agree import NOISE_FACTOR, agree
+from harness.backends import Batch
+from harness.cells import Ask, Cell
+from harness.declaration import DeclarationError
+from harness.evaluate import Task, answered, stack
+from harness.model import Reference
+from harness.registry import resolve
+from harness.verdict import Answer, Broken
+from harness.workbench import Workbench
+
+LEAST_ITEMS = 4
+"""At batch 1 there must still be another sample whose output must not pass."""
+
+
+def ask(bench: Workbench, ask: Ask) -> Answer:
+    """Runs both ends of the edge on the same words and judges the child by its promise.
+
+    ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
+    measured on these very inputs.
+    """
+    cell, model = ask.at, ask.model
+    reference = model.reference(ask.reference)
+    against = model.against(cell.form)
+    if against is None:
+        raise DeclarationError(f"{cell.id}: nothing before this form runs, so it has no edge")
+    words = bench.pictures(model, max(cell.point.batch, LEAST_ITEMS))
+    batches = stack(Task.of(model), words, cell.point.batch)
+    expected = outputs_of(bench, bench.runner(cell, against), reference, batches)
+    actual = outputs_of(bench, cell, reference, batches)
+    single = expected if against.format == "torch" else None
+    noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, batches, single)
+    found = agree(expected, actual, NOISE_FACTOR * noise, model.outputs[0], resolve(model.compare))
+    answer = found.answer(tuple(word.id for word in words), f"{cell.form.promise} to {against.name}")
+    return Answer(verdict=answer.verdict, line=answer.line, figures={**answer.figures, "noise": noise})
+
+
+def float_noise(
+    bench: Workbench, cell: Cell, reference: Reference, batches: Sequence[Batch], single: NDArray[Any] | None = None
+) -> float:
+    """The largest distance between the torch twin in single and in double precision, on these inputs.
+
+    ``single`` is the twin's single-precision output where the caller has it already.
+    """
+    twin = cell.model.twin(cell.form)
+    if twin is None:
+        raise DeclarationError(f"{cell.id}: promises to be close, but has no torch twin to measure float noise with")
+    inputs = (cell.model.name, reference.name, tuple(name for batch in batches for name in batch.ids))
+    if inputs in bench.float_noise:
+        return bench.float_noise[inputs]
+    if single is None:
+        single = outputs_of(bench, bench.runner(cell, twin), reference, batches)
+    double = outputs_of(bench, bench.runner(cell, twin, "fp64"), reference, batches)
+    noise = float(np.abs(single - double).max())
+    if noise == 0.0:
+        raise Broken("single and double precision give the same numbers: the float noise was not measured")
+    bench.float_noise[inputs] = noise
+    return noise
+
+
+def outputs_of(bench: Workbench, cell: Cell, reference: Reference, batches: Sequence[Batch]) -> NDArray[Any]:
+    """The first output of a cell for all batches, joined along its batch axis."""
+    output = cell.model.outputs[0]
+    with bench.open(cell, reference) as session:
+        found = [outputs.values[output.name] for outputs in answered(session, batches, cell.model)]
+    return np.concatenate(found, axis=output.batch_axis)

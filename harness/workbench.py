@@ -1,0 +1,118 @@
+"""The workbench: forms, data and sessions for the questions, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+
+from harness.assets import Assets
+from harness.backends import Availability, Backend, Session, machine
+from harness.cells import Cell
+from harness.datasets import DataError, DataSetReader, Sample
+from harness.model import DataSet, Form, Model, Reference
+from harness.registry import backends, resolve
+from harness.step import Step, StepInput
+from harness.store import Artefact, Store, file_digest
+from harness.verdict import Absent
+
+
+class Workbench:
+    """Builds what questions need through the store, and opens sessions on it.
+
+    ``scratch`` is a folder for files on their way into the run; ``threads`` is the number of threads a session computes
+    with; ``samples`` limits how many samples accuracy reads.
+    """
+
+    def __init__(
+        self, store: Store, assets: Assets, scratch: Path, *, threads: int = 1, samples: int | None = None
+    ) -> None:
+        self.store = store
+        self.assets = assets
+        self.scratch = scratch
+        self.threads = threads
+        self.samples = samples
+        self.float_noise: dict[tuple[str, str, tuple[str, ...]], float] = {}
+        """Measured already by this process: model, reference and sample ids -> distance of single and double."""
+
+    def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
+        """The artefact of a form under a reference's weights, with all that it is made from."""
+        sources: dict[str, Path] = {}
+        params = dict(form.params)
+        digests: dict[str, str] = {}
+        if form.parent is not None:
+            parent = self.form(model, reference, model.form(form.parent))
+            sources["parent"], digests["parent"] = parent.folder, parent.digest
+        elif reference.weights is not None:
+            sources["weights"] = self.assets.find(reference.weights)
+            digests["weights"] = file_digest(sources["weights"])
+        else:
+            params["initialise"] = str(reference.initialise)
+        given = StepInput(
+            sources=tuple(sources.values()),
+            params=params,
+            network=model.network,
+            network_params=reference.network_params,
+            inputs=model.inputs,
+            outputs=model.outputs,
+        )
+        return self._made(f"{model.name}.{form.name}-{reference.name}", form.step, given, digests)
+
+    @contextmanager
+    def data(self, data: DataSet, *, exact: bool = True) -> Iterator[DataSetReader]:
+        """A data set, opened until leaving: found among the assets, or made.
+
+        Raises ``DataError`` where ``exact`` samples are needed and those made are not the declared ones.
+        """
+        if data.asset is not None:
+            folder = self.assets.find(data.asset)
+        else:
+            made = self._made(data.name, str(data.make), StepInput(params=data.params), {})
+            folder = made.folder
+            if exact and data.digest is not None and made.facts["pixels"] != data.digest:
+                raise DataError(
+                    f"{data.name}: its pixels have the digest {made.facts['pixels']}, declared is {data.digest}: this "
+                    "Pillow draws other pictures than the one of constraints.txt, so no figure can be compared"
+                )
+        with closing(resolve(data.reader)(folder)) as reader:
+            yield reader
+
+    def pictures(self, model: Model, count: int) -> list[Sample]:
+        """The first samples of the model's bundled data, which every machine has: inputs for questions that compare
+        a form with another one, not with a published figure."""
+        data = model.reference("bundled").data
+        if data is None:
+            raise DataError(f"{model.name}: its bundled reference declares no data")
+        with self.data(data, exact=False) as reader:
+            return list(islice(reader.samples(), count))
+
+    def available(self, name: str) -> tuple[Backend, Availability]:
+        """A backend, and whether it can run on this machine."""
+        backend: Backend = backends()[name]
+        return backend, backend.discover(machine())
+
+    @contextmanager
+    def open(self, cell: Cell, reference: Reference) -> Iterator[Session]:
+        """A session on a cell. Raises ``Absent`` where its backend is not here."""
+        backend, availability = self.available(cell.backend)
+        if not availability.present:
+            raise Absent(f"backend {cell.backend}: {availability.reason}; {availability.remedy}")
+        prepared = backend.prepare(self.form(cell.model, reference, cell.form), cell)
+        with backend.open(prepared, cell, self.threads) as session:
+            yield session
+
+    def runner(self, cell: Cell, form: Form, precision: str = "fp32") -> Cell:
+        """The cell at the same point that runs another form of the model, on the first backend that takes it."""
+        name = next(name for name, backend in backends().items() if form.format in backend.formats)
+        return Cell(cell.model, form, name, precision, cell.point)
+
+    def kept(self, name: str) -> Path:
+        """A path for a file that an answer hands over to the run."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch / name
+
+    def _made(self, name: str, step: str, given: StepInput, digests: dict[str, str]) -> Artefact:
+        builder: Step = resolve(step)
+        parts = builder.key_parts(given) | {f"input.{key}": digest for key, digest in digests.items()}
+        return self.store.get(name, parts, lambda out: builder.build(given, out))

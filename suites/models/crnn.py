@@ -1,0 +1,147 @@
+"""CRNN for text lines of 0-9a-z: guide 001, from a PyTorch checkpoint to ONNX at opset 11."""
+
+from harness.claim import Claim
+from harness.model import BATCH, Asset, DataSet, Form, Model, Point, Reference, TensorSpec, Training
+
+CHECKPOINT = Asset(
+    name="gpu_checkpoint_12_acc_0.7923.pth",
+    patterns=("**/gpu_checkpoint_12_acc_0.7923.pth",),
+    licence="not stated by its publisher",
+    source="the download pack of guide 001 (CRNN, version 1.2)",
+)
+IIIT5K = Asset(
+    name="IIIT5K LMDB, 3000 words",
+    patterns=("**/IIIT5K_lmdb", "**/IIIT5k_3000"),
+    licence="research use only",
+    source="the evaluation sets of the text-recognition benchmark (data_lmdb_release/evaluation/IIIT5k_3000)",
+)
+BUNDLED = Asset(
+    name="crnn.safetensors",
+    patterns=("suites/references/crnn/crnn.safetensors",),
+    licence="Apache-2.0",
+    source="python -m harness.training crnn",
+    sha256="0" * 64,
+    shipped=True,
+)
+RENDERED = DataSet(
+    name="rendered_words",
+    reader="harness.datasets.lmdb_words:LmdbWords",
+    make="harness.datasets.rendered.lmdb:render",
+    params={"seed": 2, "count": 500},
+    n=500,
+    digest="78743509373737ce068c7eecdda5e970133e5d95636a697553fde3ad60c5d675",
+)
+
+MODEL = Model(
+    name="crnn",
+    title="CRNN: VGG convolutions, two bidirectional LSTMs, CTC",
+    guide="001",
+    family="recognition",
+    network="harness.networks.crnn:Crnn",
+    inputs=(TensorSpec(name="actual_input_1", axes=(BATCH, 1, 32, 100), dtype="float32"),),
+    outputs=(TensorSpec(name="output1", axes=(26, BATCH, 37), dtype="float32"),),
+    points=tuple(Point(batch=batch) for batch in (1, 4, 8, 16, 32, 64)),
+    accuracy_batch=8,
+    forms=(
+        Form(
+            name="checkpoint",
+            parent=None,
+            step="harness.checkpoints.collect:collect",
+            format="weights",
+            params={"seed": 7},
+        ),
+        Form(
+            name="network",
+            parent="checkpoint",
+            step="harness.networks.load:network_of",
+            format="torch",
+            parameters=8_331_301,
+        ),
+        Form(
+            name="onnx",
+            parent="network",
+            step="harness.onnx_graph.export:torch_to_onnx",
+            format="onnx",
+            promise="close",
+            params={"opset": 11},
+            opset=11,
+            nodes=85,
+            operators={"Conv": 7, "LSTM": 2, "Gemm": 2, "BatchNormalization": 0},
+        ),
+        Form(
+            name="split_lstm",
+            parent="onnx",
+            step="harness.onnx_graph.recurrent:split_lstm",
+            format="onnx",
+            promise="exact",
+            opset=11,
+            nodes=77,
+            operators={"LSTM": 4, "Slice": 4, "Gemm": 2},
+        ),
+        Form(
+            name="matmul",
+            parent="split_lstm",
+            step="harness.onnx_graph.recurrent:gemm_to_matmul",
+            format="onnx",
+            promise="close",
+            opset=11,
+            nodes=41,
+            operators={"LSTM": 4, "Gemm": 0, "MatMul": 2, "Shape": 0},
+        ),
+    ),
+    main="onnx",
+    references=(
+        Reference(
+            name="official",
+            weights=CHECKPOINT,
+            data=DataSet(name="iiit5k", reader="harness.datasets.lmdb_words:LmdbWords", asset=IIIT5K, n=3000),
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="0.7923",
+                    hits=2377,
+                    n=3000,
+                    source="guide 001, the name of its checkpoint",
+                    doubts="measured on a GPU in training; an older page of the vendor prints 79.27 % for the device",
+                ),
+                Claim(
+                    metric="throughput",
+                    printed="4400",
+                    unit="words/s",
+                    clock="device",
+                    device="Ascend310P3",
+                    batch=16,
+                    source="the vendor's model page of an earlier version",
+                    allow=0.05,
+                    because="the source names neither tool nor rounds",
+                    doubts="not in guide 001 itself",
+                ),
+            ),
+        ),
+        Reference(name="seeded", initialise="harness.networks.seeded:condition"),
+        Reference(
+            name="bundled",
+            weights=BUNDLED,
+            network_params={"width": 0.25},
+            data=RENDERED,
+        ),
+    ),
+    feed="harness.preprocess.crnn:preprocess",
+    decode="harness.postprocess.ctc:decode",
+    metric="harness.metrics.recognition:LowerCaseWords",
+    compare="harness.postprocess.ctc:compare",
+    training=Training(
+        function="harness.training.recognition:train",
+        params={
+            "seed": 1,
+            "held_out_seed": 2,
+            "initial_seed": 20210415,
+            "steps": 6000,
+            "batch": 64,
+            "learning_rate": 2e-3,
+            "warm_up": 0.05,
+            "weight_decay": 1e-4,
+            "clip": 5.0,
+        },
+    ),
+)

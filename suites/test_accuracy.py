@@ -1,0 +1,10 @@
+"""Does the deployed form reach the figures claimed for its reference?"""
+
+from collections.abc import Callable
+
+from harness.cells import Ask
+from harness.verdict import Answer
+
+
+def test_accuracy(ask: Ask, answer: Callable[[Ask], Answer]) -> None:
+    answer(ask)
