@@ -50,7 +50,7 @@ conformance: $(VENV)/complete
 
 test: $(VENV)/complete
 	@mkdir -p results
-	$(PY) -m pytest tests -p hypothesispytest -n $(WORKERS) --junitxml=results/tests.xml $(PYTEST_ARGS)
+	$(PY) -m pytest tests -W error -p hypothesispytest -n $(WORKERS) --junitxml=results/tests.xml $(PYTEST_ARGS)
 	@echo "report: results/tests.xml"
 
 lint: $(VENV)/complete

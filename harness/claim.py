@@ -42,7 +42,11 @@ class Claim:
             raise DeclarationError(f"{where}.because: missing; an allowance of {self.allow} needs its reason")
         if self.metric == "throughput" and self.clock is None:
             raise DeclarationError(f"{where}.clock: missing; a time without its clock cannot be compared")
+        if not _is_number(self.printed):
+            raise DeclarationError(f"{where}.printed: not a number; write the figure alone, as in '0.7923'")
         if self.hits is not None and self.n is not None:
+            if not 0 <= self.hits <= self.n or self.n == 0:
+                raise DeclarationError(f"{where}: hits={self.hits} of n={self.n} is no share of samples")
             found = printings(self.hits, self.n, self.epsilon, self.printed)
             if Decimal(self.printed) not in found:
                 raise DeclarationError(
@@ -62,6 +66,13 @@ class Claim:
         """The least value that is not a failure."""
         printed = min(self.value, float(self.printed))
         return printed * (1 - self.allow) if self.metric == "throughput" else printed - self.allow
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except ArithmeticError:
+        return False
 
 
 def printings(hits: int, n: int, epsilon: float, printed: str) -> set[Decimal]:

@@ -18,7 +18,7 @@ class DeclarationError(ValueError):
 
 def near(word: str, known: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"`` for the nearest known spelling, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -63,8 +63,10 @@ def _check_names(cls: Any, given: dict[str, Any]) -> None:
 
 def _check_literal(cls: Any, name: str, value: Any) -> None:
     hint = _hints(cls)[name]
-    if typing.get_origin(hint) is typing.Literal:
-        choose(f"{cls.__name__}.{name}", value, typing.get_args(hint))
+    kinds = (hint,) if typing.get_origin(hint) is typing.Literal else typing.get_args(hint)
+    allowed = [word for kind in kinds if typing.get_origin(kind) is typing.Literal for word in typing.get_args(kind)]
+    if allowed and not (value is None and type(None) in kinds):
+        choose(f"{cls.__name__}.{name}", value, allowed)
 
 
 @cache

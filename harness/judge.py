@@ -46,14 +46,8 @@ def judge(claim: Claim, share: Share) -> tuple[Verdict, str]:
         f"claim {claim.printed}{hits}, floor {claim.floor:.4f}"
     )
     if share.complete:
-        met = share.value >= claim.floor or _as_printed(claim, share)
-        return (Verdict.PASS if met else Verdict.FAIL), line
+        return (Verdict.PASS if share.value >= claim.floor else Verdict.FAIL), line
     if share.upper_bound() < claim.floor:
         return Verdict.FAIL, f"{line}; even the upper 95% bound {share.upper_bound():.4f} lies below the floor"
     wanted = f"all {claim.n}" if claim.n else "all of the claim's"
     return Verdict.INCONCLUSIVE, f"{line}; {share.n} samples cannot tell, {wanted} samples would"
-
-
-def _as_printed(claim: Claim, share: Share) -> bool:
-    """The very hits of the claim are the claim, whatever rounding its printed figure went through."""
-    return claim.hits is not None and share.n == claim.n and share.hits >= claim.hits

@@ -102,8 +102,9 @@ def judge(measurement: Measurement, batch: int, threads: int) -> Answer:
             "processor, or the backend sleeps"
         )
         return Answer(verdict=Verdict.BROKEN, line=line, figures=figures)
+    kind, calls = ("mean", measurement.mean_of) if measurement.mean_of else ("median", len(wall))
     line = (
-        f"{batch / median(wall):.1f}/s at batch {batch} (median {median(wall) * 1e3:.2f} ms of {len(wall)} calls, "
+        f"{batch / median(wall):.1f}/s at batch {batch} ({kind} of {calls} calls {median(wall) * 1e3:.2f} ms, "
         f"clock {measurement.clock})"
     )
     return Answer(verdict=Verdict.PASS, line=line, figures=figures)

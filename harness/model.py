@@ -187,6 +187,8 @@ class Model:
         choose(f"{where}.main", self.main, names)
         choose(f"{where}.accuracy_batch", str(self.accuracy_batch), [str(point.batch) for point in self.points])
         for index, form in enumerate(self.forms):
+            if not form.name.isidentifier():
+                raise DeclarationError(f"{where}.forms[{form.name}].name: not an identifier, so it cannot be a marker")
             if form.parent is not None:
                 choose(f"{where}.forms[{form.name}].parent", form.parent, names[:index])
             if form.promise != "none" and self.against(form) is None:

@@ -30,6 +30,7 @@ def load_models(folders: Iterable[Path] = ()) -> dict[str, Model]:
             model = _load(path)
             if model.name in models:
                 raise DeclarationError(f"{path}: a model {model.name!r} is declared already; names are unique")
+            _check_markers(path, model)
             models[model.name] = model
     return models
 
@@ -39,7 +40,7 @@ def resolve(name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DeclarationError(f"{name!r} cannot be resolved: {error}") from error
 
 
@@ -58,6 +59,19 @@ def choose_model(models: dict[str, Model], name: str) -> Model:
     return models[name]
 
 
+def _check_markers(path: Path, model: Model) -> None:
+    """A model or form must not have the name of a marker that means something else: -m could not tell them apart."""
+    taken = dict.fromkeys(backends(), "a backend")
+    taken |= {form.precision: "a precision" for form in model.forms}
+    taken |= {point.id: "a batch" for point in model.points} | {model.family: "a family"}
+    taken |= dict.fromkeys(("perf", "slow", "gpu", "npu"), "a marker of the suite")
+    for name in (model.name, *(form.name for form in model.forms)):
+        if name in taken:
+            raise DeclarationError(
+                f"{path}: {name!r} is the name of {taken[name]}, so it cannot be that of a model or form"
+            )
+
+
 def _load(path: Path) -> Model:
     spec = importlib.util.spec_from_file_location(f"declared_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -66,7 +80,7 @@ def _load(path: Path) -> Model:
     try:
         spec.loader.exec_module(module)
         model = module.MODEL
-    except (DeclarationError, AttributeError, SyntaxError, ImportError, TypeError) as error:
+    except Exception as error:
         raise DeclarationError(f"{path}: {error}") from error
     if not isinstance(model, Model):
         raise DeclarationError(f"{path}: MODEL is a {type(model).__name__}, not a harness.model.Model")

@@ -43,7 +43,7 @@ class Run:
         path = self._path(ask)
         if answer.verdict is Verdict.SKIPPED and path.exists():
             return
-        fragment = {
+        fragment: dict[str, object] = {
             "cell": ask.cell.id if ask.cell else None,
             "subject": ask.subject,
             "model": ask.model.name,
@@ -57,9 +57,12 @@ class Run:
             "verdict": answer.verdict.value,
             "line": answer.line,
             "seconds": round(seconds, 3),
+            "threads": int(self.provenance["threads"]),
             "provenance": self._digest,
-            **answer.figures,
         }
+        if clash := fragment.keys() & answer.figures.keys():
+            raise ValueError(f"{path.stem}: figures named like fields of the record: {', '.join(sorted(clash))}")
+        fragment |= answer.figures
         if answer.outcomes is not None:
             fragment["outcomes"] = self._keep(answer.outcomes)
         write_json(self.folder / "provenance" / f"{self._digest}.json", dict(self.provenance))

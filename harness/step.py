@@ -81,7 +81,7 @@ def source_digest(module: str) -> str:
         if name in seen:
             continue
         seen.add(name)
-        waiting += [found for found in _imports(_source(name)) if found.partition(".")[0] == package]
+        waiting += [found for found in _imports(name, _source(name)) if found.partition(".")[0] == package]
     digest = hashlib.sha256()
     for name in sorted(seen):
         digest.update(f"{name}\n".encode() + _source(name))
@@ -97,12 +97,35 @@ def _values(prefix: str, params: Mapping[str, Scalar]) -> dict[str, str]:
     return parts
 
 
-def _imports(source: bytes) -> Iterator[str]:
+def _imports(module: str, source: bytes) -> Iterator[str]:
+    """The modules that a module imports, in every spelling; names that are no modules are left out."""
+    package = module.partition(".")[0]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            yield base
+            if base.partition(".")[0] == package:
+                yield from (name for alias in node.names if _is_module(name := f"{base}.{alias.name}"))
+
+
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    """The module that ``from ... import`` names, its leading dots resolved."""
+    if not node.level:
+        return node.module or ""
+    spec = importlib.util.find_spec(module)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    parts = module.split(".")
+    kept = parts[: len(parts) - node.level + is_package]
+    return ".".join([*kept, node.module] if node.module else kept)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 @cache

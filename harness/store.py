@@ -15,12 +15,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from harness.model import Scalar
 from harness.verdict import Broken
@@ -69,7 +67,7 @@ class Store:
             return self._verified[folder]
         with self._explained(name):
             (self.root / ".locks").mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / ".locks" / f"{name}-{key}.lock"):
+            with self.lock(f"{name}-{key}"):
                 found = _read(folder) if folder.exists() else None
                 if found is None:
                     found = self._build(folder, parts, build)
@@ -77,22 +75,34 @@ class Store:
         self._verified[folder] = found
         return found
 
+    def lock(self, name: str) -> AbstractContextManager[object]:
+        """Excludes every other process that takes the lock of this name, until leaving."""
+        from filelock import FileLock
+
+        return FileLock(self.root / ".locks" / f"{name}.lock")
+
     def entries(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """Folder and manifest of every artefact, the longest unused first."""
-        manifests = [path for path in self.root.glob(f"*/*/{MANIFEST}") if not path.parent.parent.name.startswith(".")]
-        for path in sorted(manifests, key=lambda path: path.stat().st_mtime):
-            yield path.parent, json.loads(path.read_text())
+        used = {folder: _last_used(folder) for folder in self.root.glob("[!.]*/*")}
+        for folder in sorted(used, key=lambda folder: used[folder] or 0.0):
+            # Read one by one: another process may prune meanwhile.
+            manifest = _manifest(folder)
+            if manifest is not None:
+                yield folder, manifest
 
     def prune(self, unused_days: float) -> Iterator[tuple[Path, int]]:
         """Removes what no run has used for that many days, and what killed builders left; yields path and bytes."""
         limit = time.time() - unused_days * 86400
         for folder, manifest in list(self.entries()):
-            with FileLock(self.root / ".locks" / f"{folder.parent.name}-{folder.name}.lock"):
-                if (folder / MANIFEST).stat().st_mtime <= limit:
+            with self.lock(f"{folder.parent.name}-{folder.name}"):
+                used = _last_used(folder)
+                if used is not None and used <= limit:
                     shutil.rmtree(folder)
                     yield folder, sum(file["size"] for file in manifest["files"].values())
         for partial in (self.root / ".partial").glob("*"):
-            with FileLock(self.root / ".locks" / f"{partial.name}.lock"):
+            with self.lock(partial.name):
+                if not partial.exists():  # its builder finished while we waited
+                    continue
                 size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
                 shutil.rmtree(partial, ignore_errors=True)
                 yield partial, size
@@ -121,8 +131,12 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial.rename(folder)
-        except BaseException:
+        except BaseException as error:
+            # Native writers report a full disk in words of their own.
+            full = isinstance(error, Exception) and shutil.disk_usage(self.root).free < LEAST_FREE
             shutil.rmtree(partial, ignore_errors=True)
+            if full:
+                raise OSError(errno.ENOSPC, str(error)) from error
             raise
         made = _read(folder)
         if made is None:
@@ -151,15 +165,9 @@ class Store:
                 raise Broken(
                     f"disk full while building {name} in {self.root}: {error}; free space, or {choose}"
                 ) from error
-            if error.errno in NO_ENTRY or isinstance(error, (NotADirectoryError, FileExistsError)):
+            ours = error.filename is not None and Path(error.filename).is_relative_to(self.root)
+            if ours and (error.errno in NO_ENTRY or isinstance(error, (NotADirectoryError, FileExistsError))):
                 raise Broken(f"the store {self.root} cannot be written: {error}; {choose}") from error
-            raise
-        except Exception as error:
-            # Native writers report a full disk in words of their own.
-            if self.root.exists() and shutil.disk_usage(self.root).free < LEAST_FREE:
-                raise Broken(
-                    f"disk full while building {name} in {self.root}: {error}; free space, or {choose}"
-                ) from error
             raise
 
 
@@ -169,11 +177,28 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(folder: Path) -> Artefact | None:
-    """The artefact in a folder, or nothing where a file is missing or is not what the manifest says."""
+def _manifest(folder: Path) -> Mapping[str, Any] | None:
+    """The manifest in a folder, or nothing where it is missing, damaged or not whole."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
+        return None
+    whole = isinstance(manifest, dict) and {"name", "key", "facts", "because", "files"} <= manifest.keys()
+    return manifest if whole else None
+
+
+def _last_used(folder: Path) -> float | None:
+    """When a run last used the artefact, in seconds; nothing where another process has just removed it."""
+    try:
+        return (folder / MANIFEST).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _read(folder: Path) -> Artefact | None:
+    """The artefact in a folder, or nothing where a file is missing or is not what the manifest says."""
+    manifest = _manifest(folder)
+    if manifest is None:
         return None
     digest = hashlib.sha256()
     size = 0

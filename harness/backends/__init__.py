@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan
 from harness.store import Artefact
+
+if TYPE_CHECKING:  # listing cells needs no arrays
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

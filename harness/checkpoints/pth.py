@@ -39,7 +39,9 @@ def read_pth(path: Path) -> dict[str, Tensor]:
             f"{path}: refused, it is not plain weights: {(wanted or [reason])[0]}; nothing in it was run. "
             "Save the state dict alone (torch.save(network.state_dict(), PATH))"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file fails in as many ways as it has bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"{path}: not a readable checkpoint, truncated or of another kind: {reason}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded

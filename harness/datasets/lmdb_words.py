@@ -25,16 +25,15 @@ class LmdbWords:
         try:
             self._env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
         except lmdb.Error as error:
-            raise DataError(f"{folder}/data.mdb: not a readable LMDB, damaged or truncated: {error}") from error
-        count = self._get("num-samples")
+            # One process can open an environment once; that is no damage.
+            kind = "" if "already open" in str(error) else ", damaged or truncated"
+            raise DataError(f"{folder}/data.mdb: not a readable LMDB{kind}: {error}") from error
         try:
-            self._count = int(count)
-        except ValueError as error:
-            raise DataError(f"{folder}: num-samples is {count[:20]!r}, not a number; {LAYOUT}") from error
-        if self._count < 1:
-            raise DataError(
-                f"{folder}: the data set is empty (num-samples {self._count}); nothing can be measured on it"
-            )
+            self._check_size()
+            self._count = self._number_of_samples()
+        except BaseException:
+            self._env.close()
+            raise
 
     def __len__(self) -> int:
         return self._count
@@ -52,6 +51,25 @@ class LmdbWords:
     def close(self) -> None:
         """Gives the file back."""
         self._env.close()
+
+    def _check_size(self) -> None:
+        """LMDB maps the file: reading beyond the end of a truncated one kills the process, so the size comes first."""
+        whole = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        size = (self.folder / "data.mdb").stat().st_size
+        if size < whole:
+            raise DataError(f"{self.folder}/data.mdb: truncated, it has {size} of {whole} bytes; fetch it again")
+
+    def _number_of_samples(self) -> int:
+        text = self._get("num-samples")
+        try:
+            count = int(text)
+        except ValueError as error:
+            raise DataError(f"{self.folder}: num-samples is {text[:20]!r}, not a number; {LAYOUT}") from error
+        if count < 1:
+            raise DataError(
+                f"{self.folder}: the data set is empty (num-samples {count}); nothing can be measured on it"
+            )
+        return count
 
     def _get(self, key: str) -> bytes:
         try:

@@ -20,8 +20,8 @@ class Graph:
             tensor.name: numpy_helper.to_array(tensor) for tensor in self.proto.initializer
         }
         for node in self.proto.node:
-            if node.op_type == "Constant":
-                self.constants[node.output[0]] = numpy_helper.to_array(attribute(node, "value"))
+            if node.op_type == "Constant" and (value := attribute(node, "value")) is not None:
+                self.constants[node.output[0]] = numpy_helper.to_array(value)
 
     def producer(self, value: str) -> onnx.NodeProto | None:
         """The node that makes a value, or none for inputs and initialisers."""
@@ -40,7 +40,8 @@ class Graph:
     def replace(self, old: onnx.NodeProto, new: list[onnx.NodeProto]) -> None:
         """Puts nodes in the place of one, so that the order stays topological."""
         nodes = list(self.proto.node)
-        place = next(index for index, node in enumerate(nodes) if node is old or node.name == old.name)
+        # By outputs: they are unique, where names may be missing.
+        place = next(index for index, node in enumerate(nodes) if node.output[:] == old.output[:])
         del self.proto.node[:]
         self.proto.node.extend([*nodes[:place], *new, *nodes[place + 1 :]])
 

@@ -45,13 +45,13 @@ def gemm_to_matmul(given: StepInput, out: Path) -> Facts:
             raise Refused(f"{gemm.name}: its Reshape vanished during the rewrite")
         weights = graph.constants[gemm.input[1]]
         transposed = weights.T if attribute(gemm, "transB", 0) else weights
-        product = f"{gemm.name}.product"
+        product = f"{gemm.output[0]}.product"
         factor = graph.add_constant(f"{gemm.input[1]}.transposed", transposed)
         graph.replace(
             after,
             [
-                helper.make_node("MatMul", [before.input[0], factor], [product], name=f"{gemm.name}.matmul"),
-                helper.make_node("Add", [product, gemm.input[2]], [after.output[0]], name=f"{gemm.name}.add"),
+                helper.make_node("MatMul", [before.input[0], factor], [product], name=f"{gemm.output[0]}.matmul"),
+                helper.make_node("Add", [product, gemm.input[2]], [after.output[0]], name=f"{gemm.output[0]}.add"),
             ],
         )
     onnx.save(graph.finish(), out / MODEL)
@@ -60,28 +60,40 @@ def gemm_to_matmul(given: StepInput, out: Path) -> Facts:
 
 def _two_directions(graph: Graph, node: NodeProto) -> list[NodeProto]:
     """Forward LSTM; Slice, LSTM, Slice; Concat, giving the steps x 2 x batch x hidden of the node."""
-    if any(name and graph.consumers(name) for name in node.output[1:]):
-        raise Refused(f"{node.name}: its last states are used; only the whole sequence can be split")
-    for name in node.input[4:]:
-        if name and not _zero_state(graph, name):
-            raise Refused(f"{node.name}: {name} is not a zero initial state; the split would drop it")
-    hidden = attribute(node, "hidden_size")
-    sequence = node.input[0]
-    backward = f"{node.name}.flipped"
-    made: list[NodeProto] = [_flip(graph, node.name, sequence, backward)]
+    _check_splittable(graph, node)
+    prefix, sequence = node.output[0], node.input[0]
+    backward = f"{prefix}.flipped"
+    made: list[NodeProto] = [_flip(graph, prefix, sequence, backward)]
     halves: list[str] = []
     for index, source in enumerate((sequence, backward)):
         weights = [
-            graph.add_constant(f"{node.name}.{name}{index}", graph.constants[given][index : index + 1])
+            graph.add_constant(f"{prefix}.{name}{index}", graph.constants[given][index : index + 1])
             for name, given in zip("WRB", node.input[1:4], strict=True)
         ]
-        half = f"{node.name}.half{index}"
-        made.append(helper.make_node("LSTM", [source, *weights], [half], name=half, hidden_size=hidden))
+        half = f"{prefix}.half{index}"
+        size = attribute(node, "hidden_size")
+        made.append(helper.make_node("LSTM", [source, *weights], [half], name=half, hidden_size=size))
         halves.append(half)
-    back = f"{node.name}.back"
-    made.append(_flip(graph, f"{node.name}.back", halves[1], back))
-    made.append(helper.make_node("Concat", [halves[0], back], [node.output[0]], name=f"{node.name}.both", axis=1))
+    back = f"{prefix}.back"
+    made.append(_flip(graph, back, halves[1], back))
+    made.append(helper.make_node("Concat", [halves[0], back], [prefix], name=f"{prefix}.both", axis=1))
     return made
+
+
+def _check_splittable(graph: Graph, node: NodeProto) -> None:
+    """Raises ``Refused`` where two plain forward LSTMs would not give the numbers of this one."""
+    where = node.name or node.output[0]
+    special = sorted({found.name for found in node.attribute} - {"direction", "hidden_size"})
+    if special:
+        raise Refused(f"{where}: has {', '.join(special)}; only a plain LSTM can be split")
+    if len(node.input) < 4 or not all(name in graph.constants for name in node.input[1:4]):
+        raise Refused(f"{where}: expected W, R and B as constants, found inputs {', '.join(node.input[1:4])}")
+    shown = {output.name for output in graph.proto.output}
+    if any(name and (name in shown or graph.consumers(name)) for name in node.output[1:]):
+        raise Refused(f"{where}: its last states are used; only the whole sequence can be split")
+    for name in node.input[4:]:
+        if name and not _zero_state(graph, name):
+            raise Refused(f"{where}: {name} is not a zero initial state; the split would drop it")
 
 
 def _flip(graph: Graph, prefix: str, source: str, target: str) -> NodeProto:

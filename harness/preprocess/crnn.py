@@ -18,8 +18,11 @@ def preprocess(encoded: bytes) -> NDArray[np.float32]:
     Grey by Pillow's ``L``, then Pillow's bicubic without keeping the aspect ratio: OpenCV's bicubic differs by up to
     36 grey levels, so it is no substitute. Raises ``OSError`` or ``ValueError`` where Pillow cannot decode the bytes.
     """
-    with Image.open(io.BytesIO(encoded)) as picture:
-        return normalise(picture)
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return normalise(picture)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
 
 
 def normalise(picture: Image.Image) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from filelock import FileLock
 
 from harness.cells import Ask
 from harness.evaluate import Task, answered, stack
@@ -21,7 +20,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     batch, other = stack(Task.of(model), words, size)
     output = model.outputs[0].name
     with bench.open(cell, model.reference(ask.reference)) as session:
-        with FileLock(bench.store.root / ".locks" / "timing.lock"):
+        with bench.store.lock("timing"):
             measurement = session.measure(batch, TimingPlan())
         first, second, third = (found.values[output] for found in answered(session, [batch, other, batch], model))
     if not np.array_equal(first, third) or np.array_equal(first, second):

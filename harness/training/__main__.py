@@ -20,7 +20,7 @@ from torch import nn
 from harness.assets import Assets
 from harness.cells import Scope, asks
 from harness.declaration import DeclarationError
-from harness.model import Asset, DataSet, Model, Reference
+from harness.model import Asset, DataSet, Model, Reference, Scalar
 from harness.provenance import provenance
 from harness.questions.accuracy import ask as ask_accuracy
 from harness.registry import PROJECT, choose_model, load_models, resolve
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             "threads": options.threads,
             "made_with": {"torch": version("torch"), "Pillow": version("Pillow"), "cpu": provenance(1)["cpu"]},
             "file": {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path), "precision": "fp16"},
+            "held_out": _held_out(model),
             "figures": _figures(model, path, options.real),
             "loss_curve": progress.curve,
         }
@@ -90,7 +91,14 @@ def _save(network: nn.Module, path: Path) -> Path:
     state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in state.items()}, path)
+    path.chmod(0o644)  # safetensors writes for the owner alone
     return path
+
+
+def _held_out(model: Model) -> dict[str, Scalar | None]:
+    """The samples that the figure on rendered data is of."""
+    data = model.reference("bundled").data
+    return {} if data is None else {"name": data.name, **data.params, "pixels": data.digest}
 
 
 def _figures(model: Model, weights: Path, real: list[Path]) -> dict[str, dict[str, Figure]]:
