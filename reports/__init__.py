@@ -1,0 +1,1 @@
+"""Reads records; renders and compares them."""

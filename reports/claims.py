@@ -1,0 +1,75 @@
+"""Claims of the models in a record, and which of them the record judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.claim import Claim
+from harness.model import Model
+from harness.verdict import Verdict
+from reports.record import Record, Recorded
+
+THROUGHPUT = "throughput"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A claim with the model and the reference that it belongs to."""
+
+    model: str
+    reference: str
+    claim: Claim
+
+    def __str__(self) -> str:
+        claim = self.claim
+        text = f"{self.model} {self.reference} {claim.metric} {claim.printed}"
+        if claim.metric != THROUGHPUT:
+            return text
+        batch = f" at batch {claim.batch}" if claim.batch else ""
+        return f"{text} {claim.unit}{batch} (clock {claim.clock}{f' on {claim.device}' if claim.device else ''})"
+
+
+def published(record: Record, models: Mapping[str, Model]) -> list[Published]:
+    """Every claim of every declared model that the record has answers of, in the order of the declarations."""
+    asked = {answer.model for answer in record.answers.values()}
+    return [
+        Published(model=model.name, reference=reference.name, claim=claim)
+        for model in models.values()
+        if model.name in asked
+        for reference in model.references
+        for claim in reference.claims
+    ]
+
+
+def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
+    """The claims that an accuracy answer measures: those of its own model and reference, and of its metric."""
+    return [
+        each.claim
+        for each in claims
+        if each.claim.metric != THROUGHPUT
+        and (each.model, each.reference) == (answer.model, answer.key.reference)
+        and answer.number(each.claim.metric) is not None
+    ]
+
+
+def is_judged(record: Record, claim: Published) -> bool:
+    """Whether an accuracy answer on all of the claim's own samples passed or failed it.
+
+    A throughput claim is judged on the device that it names only, by whoever measures there: no answer of a record
+    says that it is, so it never counts as judged.
+    """
+    return any(
+        answer.key.question == "accuracy"
+        and answer.verdict in (Verdict.PASS, Verdict.FAIL)
+        and answer.figures.get("complete") is True
+        and claim.claim in accuracy_claims([claim], answer)
+        for answer in record.answers.values()
+    )
+
+
+def judged_line(record: Record, claims: list[Published]) -> str:
+    """``judged 1 of 2 claims``, and the names of those that were not."""
+    left = [str(claim) for claim in claims if not is_judged(record, claim)]
+    line = f"judged {len(claims) - len(left)} of {len(claims)} claims"
+    return f"{line}; not judged: {'; '.join(left)}" if left else line
