@@ -1,0 +1,141 @@
+"""What the suite itself costs: ``python -m tests.benchmarks overhead | stream | memory | collect``.
+
+Figures, not tests: nothing here passes or fails. Times are CPU time or ratios taken in turn within one process, because
+wall time on a shared machine says more about the neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+from harness.assets import Assets
+from harness.cells import Cell
+from harness.evaluate import Task, evaluate, stack
+from harness.measure import TimingPlan, time_calls
+from harness.model import Model
+from harness.registry import PROJECT, load_models
+from harness.store import Store
+from harness.workbench import Workbench
+
+
+def main() -> int:
+    """Prints one figure with what it was measured on."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("figure", choices=sorted(FIGURES))
+    parser.add_argument("--reference", default="seeded", help="seeded (full size, default) or bundled (narrow)")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    FIGURES[options.figure](options)
+    return 0
+
+
+def overhead(options: argparse.Namespace) -> None:
+    """Latency as the suite measures it, divided by a bare ``InferenceSession.run`` loop, in turn, CPU time."""
+    import onnxruntime
+
+    model, bench, cell = _deployed(options.batch)
+    task, words = Task.of(model), bench.pictures(model, options.batch)
+    (batch,) = stack(task, words, options.batch)
+    reference = model.reference(options.reference)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    path = bench.form(model, reference, cell.form).file("model.onnx")
+    bare = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    plan = TimingPlan(rounds=10, seconds=60, at_least=10)
+    ratios: list[float] = []
+    with bench.open(cell, reference) as session:
+        for _ in range(options.rounds):
+            ours = median(session.measure(batch, plan).cpu)
+            loop = time_calls(lambda: bare.run(["output1"], dict(batch.inputs)), plan)
+            ratios.append(ours / median(loop.cpu))
+    shown = " ".join(f"{ratio:.4f}" for ratio in ratios)
+    print(
+        f"suite / bare loop, CPU time, batch {options.batch}, {options.reference}: "
+        f"median {median(ratios):.4f} of {shown}"
+    )
+
+
+def stream(options: argparse.Namespace) -> None:
+    """Words a second of the whole evaluation divided by those of inference alone on prepared batches, in turn, wall."""
+    model, bench, cell = _deployed(options.batch)
+    task = Task.of(model)
+    words = bench.pictures(model, 10 * options.batch)
+    batches = stack(task, words, options.batch)
+    ratios: list[float] = []
+    with bench.open(cell, model.reference(options.reference)) as session:
+        _seconds(lambda: list(session.map(batches)))
+        for _ in range(options.rounds):
+            pure = _seconds(lambda: list(session.map(batches)))
+            whole = _seconds(lambda: list(evaluate(session, words, task, options.batch)))
+            ratios.append(pure / whole)
+    shown = " ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(
+        f"evaluation / pure inference, words/s, batch {options.batch}, {options.reference}, {len(words)} words: "
+        f"median {median(ratios):.3f} of {shown}"
+    )
+
+
+def memory(options: argparse.Namespace) -> None:
+    """Peak resident memory of evaluating 100 and 10,000 words, each in a process of its own."""
+    peaks: dict[int, int] = {}
+    for count in (100, 10_000):
+        command = [sys.executable, "-c", f"from tests.benchmarks.__main__ import _peak; _peak({count})"]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        peaks[count] = json.loads(done.stdout.splitlines()[-1])["peak_kib"]
+        print(f"{count} words: peak {peaks[count] / 1024:.1f} MiB")
+    print(f"difference {(peaks[10_000] - peaks[100]) / 1024:.1f} MiB")
+
+
+def collect(options: argparse.Namespace) -> None:
+    """CPU seconds of ``pytest --collect-only -q``."""
+    spent: list[float] = []
+    for _ in range(options.rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q"], cwd=PROJECT, capture_output=True, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"collecting: median {median(spent):.2f} CPU s of {' '.join(f'{value:.2f}' for value in spent)}")
+
+
+FIGURES = {"overhead": overhead, "stream": stream, "memory": memory, "collect": collect}
+
+
+def _peak(count: int) -> None:
+    """Evaluates so many rendered words on the bundled reference and prints the peak memory of this process."""
+    model, bench, cell = _deployed(32)
+    data = model.reference("bundled").data
+    assert data is not None
+    data = replace(data, name=f"rendered_{count}", params={**data.params, "count": count}, n=count, digest=None)
+    with bench.data(data) as reader, bench.open(cell, model.reference("bundled")) as session:
+        scored = sum(1 for _ in evaluate(session, reader.samples(), Task.of(model), 32))
+    assert scored == count
+    print(json.dumps({"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+
+
+def _deployed(batch: int) -> tuple[Model, Workbench, Cell]:
+    model = load_models()["crnn"]
+    point = next(point for point in model.points if point.batch == batch)
+    bench = Workbench(Store(PROJECT / ".store"), Assets(), PROJECT / "results" / ".benchmarks")
+    return model, bench, Cell(model, model.form(model.main), "ort", "fp32", point)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""The bundled references are what their cards and declarations say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.declaration import DeclarationError
+from harness.model import Model
+from harness.registry import PROJECT, load_models
+from harness.store import file_digest
+
+MOST_BYTES = 3_000_000
+LEAST_ACCURACY = 0.93
+
+
+@pytest.fixture(scope="module")
+def card() -> dict:
+    return json.loads((PROJECT / "suites" / "references" / "crnn" / "card.json").read_text())
+
+
+def test_the_card_the_file_and_the_declaration_say_the_same(card: dict, crnn: Model) -> None:
+    bundled = crnn.reference("bundled")
+    path = PROJECT / bundled.weights.patterns[0]
+    (claim,) = bundled.claims
+    assert card["file"]["sha256"] == file_digest(path) == bundled.weights.sha256
+    assert card["file"]["size"] == path.stat().st_size <= MOST_BYTES
+    assert card["figures"][bundled.data.name] == {"hits": claim.hits, "n": claim.n, "unspellable": 0}
+    assert card["held_out"] == {"name": bundled.data.name, **bundled.data.params, "pixels": bundled.data.digest}
+    assert card["recipe"] == dict(crnn.training.params)
+    assert card["network_params"] == dict(bundled.network_params)
+
+
+def test_the_bundled_reference_reads_and_its_floor_is_three_points_below(crnn: Model) -> None:
+    (claim,) = crnn.reference("bundled").claims
+    assert claim.n == 500
+    assert claim.hits / claim.n >= LEAST_ACCURACY
+    assert claim.floor == pytest.approx(claim.hits / claim.n - 0.03)
+
+
+def test_training_and_held_out_words_come_from_different_seeds(crnn: Model) -> None:
+    recipe = crnn.training.params
+    assert recipe["held_out_seed"] == crnn.reference("bundled").data.params["seed"] != recipe["seed"]
+
+
+def test_a_form_with_the_name_of_a_backend_is_refused_with_its_file(tmp_path) -> None:
+    path = tmp_path / "clash.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from harness.registry import load_models\n"
+        "CRNN = load_models()['crnn']\n"
+        "FORMS = tuple(replace(form, name='torch' if form.name == 'network' else form.name,\n"
+        "    parent='torch' if form.parent == 'network' else form.parent) for form in CRNN.forms)\n"
+        "MODEL = replace(CRNN, name='clash', forms=FORMS)\n"
+    )
+    with pytest.raises(DeclarationError, match=r"clash\.py: 'torch' is the name of a backend"):
+        load_models([tmp_path])

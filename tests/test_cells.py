@@ -1,0 +1,122 @@
+"""Cells have one id everywhere, and every question is asked of all that it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from harness.cells import QUESTIONS, Ask, Scope, asks, cells, marker_names
+from harness.declaration import DeclarationError
+from harness.model import Point
+from harness.registry import load_models
+
+HERE = {"ort", "torch"}
+"""Backends that run on any machine; further ones only add cells."""
+EVERY_SCOPE = [Scope(), Scope(all_batches=True), Scope(official=frozenset(load_models()))]
+
+
+@pytest.fixture
+def asked(crnn):
+    """What a question asks of CRNN."""
+    return lambda question, **scope: asks(question, {"crnn": crnn}, Scope(**scope))
+
+
+class TestIds:
+    def test_the_main_form_is_not_named_and_the_others_are(self, crnn):
+        ids = {cell.id for cell in cells(crnn)}
+        assert {"crnn-ort-fp32-bs8", "crnn.split_lstm-ort-fp32-bs8", "crnn.network-torch-fp32-bs1"} <= ids
+
+    def test_a_cell_is_every_form_on_every_backend_that_takes_it_at_every_point(self, crnn):
+        found = [(cell.form.name, cell.backend, cell.point.batch) for cell in cells(crnn) if cell.backend in HERE]
+        taken = [("network", "torch"), ("onnx", "ort"), ("split_lstm", "ort"), ("matmul", "ort")]
+        assert sorted(found) == sorted((*pair, point.batch) for pair in taken for point in crnn.points)
+
+    @pytest.mark.parametrize("scope", EVERY_SCOPE, ids=["plain", "all batches", "official"])
+    @pytest.mark.parametrize("question", QUESTIONS)
+    def test_no_two_tests_of_a_question_share_an_id(self, question, scope):
+        names = Counter(ask.id for ask in asks(question, load_models(), scope))
+        assert names
+        assert names.most_common(1)[0][1] == 1
+
+    def test_an_id_splits_at_its_dashes_into_subject_backend_precision_and_point(self):
+        for model in load_models().values():
+            for cell in cells(model):
+                subject, backend, precision, point = cell.id.split("-")
+                assert subject.partition(".")[0] == model.name
+                assert (backend, precision, point) == (cell.backend, cell.precision, cell.point.id)
+
+    def test_a_test_is_named_by_its_reference_where_there_is_a_choice(self, asked):
+        assert {ask.id for ask in asked("accuracy")} >= {"crnn-ort-fp32-bs8-official", "crnn-ort-fp32-bs8-bundled"}
+        assert "crnn-ort-fp32-bs8" in {ask.id for ask in asked("throughput")}
+        assert "crnn.split_lstm" in {ask.id for ask in asked("build")}
+
+    def test_a_question_about_a_form_has_no_cell(self, asked):
+        with pytest.raises(DeclarationError, match=r"crnn\.checkpoint: build is asked of a cell, not of a form"):
+            _ = asked("build")[0].at
+
+
+class TestDomains:
+    def test_build_asks_every_form_once(self, asked, crnn):
+        assert [ask.form.name for ask in asked("build")] == [form.name for form in crnn.forms]
+
+    def test_agreement_asks_every_promise_at_every_point_with_full_size_and_bundled_weights(self, asked, crnn):
+        found = {(ask.form.name, ask.at.point.batch, ask.reference) for ask in asked("agreement")}
+        promised = [form.name for form in crnn.forms if form.promise != "none"]
+        assert promised == ["onnx", "split_lstm", "matmul"]
+        assert found == {
+            (form, point.batch, reference)
+            for form in promised
+            for point in crnn.points
+            for reference in ("seeded", "bundled")
+        }
+
+    def test_accuracy_asks_each_reference_with_data_at_the_declared_batch_on_every_backend(self, asked):
+        found = {(ask.at.id, ask.reference) for ask in asked("accuracy") if ask.at.backend in HERE}
+        assert found == {
+            (cell, reference)
+            for cell in ("crnn-ort-fp32-bs8", "crnn.network-torch-fp32-bs8")
+            for reference in ("official", "bundled")
+        }
+
+    def test_accuracy_asks_at_every_batch_on_demand(self, asked, crnn):
+        assert {ask.at.point for ask in asked("accuracy", all_batches=True)} == set(crnn.points)
+
+    def test_batching_asks_the_deployed_form_at_every_point(self, asked, crnn):
+        assert {ask.form.name for ask in asked("batching")} == {"onnx"}
+        assert {ask.at.point for ask in asked("batching")} == set(crnn.points)
+
+    def test_throughput_asks_the_deployed_form_everywhere_and_the_others_at_the_smallest_point(self, asked, crnn):
+        found = {(ask.form.name, ask.at.point.batch) for ask in asked("throughput")}
+        deployed = {("onnx", point.batch) for point in crnn.points}
+        assert found == deployed | {("network", 1), ("split_lstm", 1), ("matmul", 1)}
+
+    @pytest.mark.parametrize("question", ["build", "agreement", "batching", "throughput"])
+    def test_official_weights_take_the_place_of_seeded_ones_where_they_were_found(self, asked, question):
+        assert "official" not in {ask.reference for ask in asked(question)}
+        assert "seeded" not in {ask.reference for ask in asked(question, official=frozenset({"crnn"}))}
+
+
+class TestMarkers:
+    def test_every_marker_of_every_question_has_a_meaning(self):
+        names = marker_names(load_models())
+        for scope in EVERY_SCOPE:
+            for question in QUESTIONS:
+                assert all(ask.markers <= set(names) for ask in asks(question, load_models(), scope))
+        assert all(names.values())
+
+    def test_a_cell_is_selected_by_model_family_backend_precision_and_point(self, asked):
+        ask = next(ask for ask in asked("agreement") if ask.id == "crnn.split_lstm-ort-fp32-bs4-seeded")
+        assert {"crnn", "recognition", "split_lstm", "ort", "fp32", "bs4"} <= ask.markers
+        assert "perf" not in ask.markers
+
+    def test_only_throughput_is_a_performance_question_and_only_its_slow_points_are_slow(self, crnn, toy):
+        model = toy(points=(Point(batch=8), Point(batch=64, slow=True)))
+        found = {(ask.question, ask.at.point.batch): ask.markers for ask in _of_cells(model)}
+        assert found["throughput", 8] & {"perf", "slow"} == {"perf"}
+        assert found["throughput", 64] & {"perf", "slow"} == {"perf", "slow"}
+        assert found["agreement", 64] & {"perf", "slow"} == set()
+
+
+def _of_cells(model) -> list[Ask]:
+    return [ask for name in ("agreement", "throughput") for ask in asks(name, {model.name: model}, Scope())]

@@ -1,0 +1,118 @@
+"""Figures are shown as measured, and beside a claim only where they are figures of the same thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.registry import load_models
+from reports.record import RecordError
+from reports.render import render
+from tests.records import cells, claimed, claiming_of, made, of_toy, one, rows_of, timing
+
+MODELS = {"crnn": load_models()["crnn"]}
+
+
+@pytest.fixture
+def claiming(toy):
+    return claiming_of(toy)
+
+
+class TestClaims:
+    def judged(self, tmp_path, claiming, **given):
+        text = render(made(tmp_path / "a", [claimed(**given)]), claiming)
+        return next(line for line in text.split("\n") if "judged" in line).partition("judged ")[2][:6]
+
+    @pytest.mark.parametrize(
+        ("verdict", "expected"), [("pass", "1 of 2"), ("fail", "1 of 2"), ("inconclusive", "0 of 2")]
+    )
+    def test_a_claim_is_judged_where_it_was_met_or_missed(self, tmp_path, claiming, verdict, expected):
+        assert self.judged(tmp_path, claiming, verdict=verdict) == expected
+
+    def test_a_part_of_the_data_judges_nothing(self, tmp_path, claiming):
+        assert self.judged(tmp_path, claiming, complete=False, verdict="fail") == "0 of 2"
+
+    @pytest.mark.parametrize("other", [{"reference": "seeded"}, {"acc": None}, {"model": "crnn"}])
+    def test_figures_of_something_else_judge_nothing(self, tmp_path, claiming, other):
+        answers = [of_toy("build"), claimed(**other)]
+        assert "judged 0 of 2 claims" in render(made(tmp_path / "a", answers), claiming)
+
+    def test_a_throughput_claim_on_a_device_is_listed_beside_what_was_measured_and_not_judged(self, tmp_path, claiming):
+        text = render(made(tmp_path / "a", [timing(0.1, model="toy", point="bs16", throughput=160.0)]), claiming)
+        measured, published = rows_of(text, "Throughput")
+        assert measured == ["toy.onnx ort fp32", "seeded", "host", "words/s", "160.0"]
+        assert published == ["toy, published, not judged", "official", "device on Ascend310P3", "words/s", "4400"]
+        assert "judged 0 of 2 claims" in text
+
+
+class TestFigures:
+    def row(self, tmp_path, claiming, **given):
+        return rows_of(render(made(tmp_path / "a", [claimed(**given)]), claiming), "Accuracy")[0]
+
+    def test_a_part_is_marked_as_one(self, tmp_path, claiming):
+        given = {"complete": False, "verdict": "inconclusive"}
+        assert self.row(tmp_path, claiming, **given)[3] == "9/10 (a part)"
+
+    def test_figures_of_another_reference_meet_no_claim(self, tmp_path, claiming):
+        row = self.row(tmp_path, claiming, reference="seeded", verdict="inconclusive")
+        assert (row[2], row[6:]) == ("acc", ["-", "-", "INCONCLUSIVE"])
+
+    def test_a_claim_that_was_changed_since_is_said(self, tmp_path, claiming):
+        row = self.row(tmp_path, claiming, hits=7, acc=0.7, verdict="pass")
+        assert row[8] == "pass (as declared now: FAIL)"
+
+    def test_no_hit_at_all_is_a_share(self, tmp_path, claiming):
+        row = self.row(tmp_path, claiming, hits=0, acc=0.0, verdict="fail")
+        assert (row[3:6], row[8]) == (["0/10", "0.0000", "0.0000..0.3085"], "FAIL")
+
+    @pytest.mark.parametrize("counts", [{"hits": 11}, {"hits": -1}, {"hits": None}, {"n": 0, "hits": 0}])
+    def test_counts_that_are_no_share_are_refused(self, tmp_path, claiming, counts):
+        with pytest.raises(RecordError, match="is no share"):
+            self.row(tmp_path, claiming, **counts)
+
+    def agreement(self, tmp_path, *figures):
+        answers = [
+            one("agreement", subject=f"s{index}", point=f"bs{2**index}", reference="seeded", bound=bound)
+            | {"max_abs": max_abs, "cosine": cosine, "decoded_equal": 2, "decoded_compared": 2}
+            for index, (max_abs, bound, cosine) in enumerate(figures)
+        ]
+        return rows_of(render(made(tmp_path / "a", answers), MODELS), "Agreement")[0]
+
+    def test_the_worst_distance_keeps_the_bound_of_its_own_point(self, tmp_path):
+        row = self.agreement(tmp_path, (0.25, 0.5, 0.75), (0.375, 0.625, 0.875))
+        assert row == ["crnn.onnx ort fp32, close to network", "0.375 (bound 0.625; bs2, worst of 2)", "0.75", "4/4"]
+
+    def test_a_smaller_distance_over_its_bound_is_worse_than_a_larger_one_within(self, tmp_path):
+        assert self.agreement(tmp_path, (0.25, 0.125, 1.0), (0.375, 0.625, 1.0))[1].startswith("0.25 (OVER bound 0.125")
+
+    def test_a_cosine_that_is_not_one_is_not_shown_as_one(self, tmp_path):
+        assert self.agreement(tmp_path, (0.0, 0.0, 1 - 2.0**-40))[2] == "1-9.1e-13"
+        assert self.agreement(tmp_path, (0.0, 0.0, 1.0))[2] == "1"
+
+    def test_a_reference_without_figures_is_left_empty(self, tmp_path):
+        figures = {"max_abs": 0.0, "bound": 0.0, "cosine": 1.0}
+        answers = [one("agreement", **figures), one("agreement", form="matmul", reference="seeded", **figures)]
+        row = rows_of(render(made(tmp_path / "a", answers), MODELS), "Agreement")[0]
+        assert (row[1][0], row[4:]) == ("0", ["-", "-", "-"])
+
+    def test_other_weights_and_other_clocks_have_rows_of_their_own(self, tmp_path):
+        answers = [
+            timing(0.1),
+            timing(0.1, subject="s2", weights="official sha256:1"),
+            timing(0.1, subject="s3", clock="device", mean_of=50),
+        ]
+        rows = rows_of(render(made(tmp_path / "a", answers), {}), "Throughput")
+        assert sorted(row[1:3] for row in rows) == [
+            ["official sha256:1", "host"],
+            ["seeded", "device, mean of 50"],
+            ["seeded", "host"],
+        ]
+
+    def test_a_time_that_is_no_pass_says_so(self, tmp_path):
+        rows = rows_of(render(made(tmp_path / "a", [timing(0.1, verdict="broken")]), MODELS), "Throughput")
+        assert "80.0 BROKEN" in rows[0]
+
+    def test_points_are_in_the_order_of_their_sizes(self, tmp_path):
+        answers = [timing(0.1, subject=f"s{size}", point=f"bs{size}") for size in (64, 8, 1, 16)]
+        text = render(made(tmp_path / "a", answers), {})
+        header = next(line for line in text.split("\n") if line.startswith("| Throughput"))
+        assert cells(header)[4:] == ["bs1", "bs8", "bs16", "bs64"]
