@@ -9,7 +9,10 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
-RUN ?= $(CURDIR)/results/$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell od -An -N3 -tx1 /dev/urandom | tr -d ' ')
+ifndef RUN
+# Expanded once: both phases must join one folder.
+RUN := $(CURDIR)/results/$(shell date -u +%Y%m%dT%H%M%SZ)-$(shell od -An -N3 -tx1 /dev/urandom | tr -d ' ')
+endif
 SELECT ?=
 ASSETS ?=
 PYTEST_ARGS ?=
