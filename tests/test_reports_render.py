@@ -135,12 +135,12 @@ class TestVerdicts:
         assert text.count("\n") <= 40
         assert "90 FAIL" in text
 
-    def test_what_needs_attention_takes_what_is_left_of_the_screen(self, tmp_path):
-        answers = [one(subject=f"s{size}", form=f"f{size % 12}", verdict="fail", line=str(size)) for size in range(90)]
+    @pytest.mark.parametrize(("forms", "lines", "shown"), [(12, 40, 18), (40, 53, 3), (1, 35, 24)])
+    def test_what_needs_attention_takes_what_is_left_of_the_screen(self, tmp_path, forms, lines, shown):
+        answers = [one(subject=f"s{n}", form=f"f{n % forms}", verdict="fail", line=f"{n}") for n in range(90)]
         text = render(made(tmp_path / "a", answers), MODELS)
-        assert text.count("\n") == 40
-        assert text.count("\n- FAIL") == 19
-        assert "\n- and 71 more, in the record\n" in text
+        assert (text.count("\n"), text.count("\n- FAIL")) == (lines, shown)
+        assert f"\n- and {90 - shown} more, in the record\n" in text
 
     def test_the_worst_verdict_comes_first(self, tmp_path):
         kinds = ("inconclusive", "broken", "fail")
