@@ -35,6 +35,7 @@ class Workbench:
         self.samples = samples
         self.float_noise: dict[tuple[str, str, tuple[str, ...]], float] = {}
         """Measured already by this process: model, reference and sample ids -> distance of single and double."""
+        self._weights: dict[Path, str] = {}
 
     def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
         """The artefact of a form under a reference's weights, with all that it is made from."""
@@ -86,6 +87,15 @@ class Workbench:
             raise DataError(f"{model.name}: its bundled reference declares no data")
         with self.data(data, exact=False) as reader:
             return list(islice(reader.samples(), count))
+
+    def weights(self, reference: Reference) -> str:
+        """The name of a reference's weights for the record: with the sha256 of the file that is really used."""
+        path = self.assets.locate(reference.weights) if reference.weights else None
+        if path is None:
+            return reference.name
+        if path not in self._weights:
+            self._weights[path] = f"{reference.name} sha256:{file_digest(path)[:16]}"
+        return self._weights[path]
 
     def available(self, name: str) -> tuple[Backend, Availability]:
         """A backend, and whether it can run on this machine."""

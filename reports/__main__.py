@@ -12,7 +12,6 @@ from harness.declaration import DeclarationError
 from harness.registry import load_models
 from reports.compare import INCOMPARABLE, compare
 from reports.comparison import render_comparison
-from reports.latency import LIMIT
 from reports.record import RESULTS, RecordError, find, read
 from reports.render import render
 
@@ -35,7 +34,7 @@ exit codes:
   0  nothing got worse
   1  something got worse: a verdict turned to fail, broken or inconclusive, an answer vanished or is skipped now,
      a new answer is fail or broken, more samples were lost than gained with p < 0.05, or a latency ratio is above
-     the limit
+     --limit
   2  nothing got worse, but something that both measured cannot be compared (other weights, reference, clock, metric
      or samples, outcomes missing) or they have no answer in common; also: no such run, or wrong usage
 
@@ -124,8 +123,8 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("a", metavar="A", help="the earlier run")
     add("b", metavar="B", help="the later run")
-    limit = "the latency ratio B / A above which B got worse (default: %(default)s)"
-    add("--limit", metavar="R", type=_limit, default=LIMIT, help=limit)
+    limit = "the latency ratio B / A above which B got worse (default: ratios are shown, not judged)"
+    add("--limit", metavar="R", type=_limit, help=limit)
     add("--results", metavar="DIR", type=_path, default=RESULTS, help="where latest looks (default: %(default)s)")
     parser.set_defaults(command=_compare)
 
@@ -140,7 +139,7 @@ def _limit(text: str) -> float:
     except ValueError:
         limit = math.nan
     if not (math.isfinite(limit) and limit > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a ratio above 0, such as {LIMIT:g}")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a ratio above 0, such as 1.1")
     return limit
 
 

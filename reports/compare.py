@@ -8,7 +8,7 @@ from harness.provenance import VOLATILE
 from harness.verdict import Verdict
 from reports.changes import RED, Change, changes
 from reports.flips import Flips, flips
-from reports.latency import LIMIT, Ratio, ratio
+from reports.latency import Ratio, ratio
 from reports.pairs import NotComparable, answered, pairs
 from reports.record import Key, Record
 
@@ -34,11 +34,14 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything that differs from A to B. ``limit`` is the latency ratio above which B got worse."""
+    """Everything that differs from A to B. ``limit`` is the latency ratio above which B got worse.
+
+    Without a limit ratios are shown and not judged: two runs apart in time differ by a third on a shared machine.
+    """
 
     a: Record
     b: Record
-    limit: float
+    limit: float | None
     changes: tuple[Change, ...]
     accuracy: tuple[Flips, ...]
     latency: tuple[Ratio, ...]
@@ -59,7 +62,7 @@ class Comparison:
     @property
     def worse(self) -> tuple[str, ...]:
         """What got worse, a line each."""
-        slower = [found for found in self.latency if found.value > self.limit]
+        slower = [found for found in self.latency if self.limit is not None and found.value > self.limit]
         return (
             *(f"{change.key}: {verdicts(change)}" for change in self.changes if change.worse),
             *(
@@ -79,7 +82,7 @@ class Comparison:
         return INCOMPARABLE if self.unlike or not self.common else SAME
 
 
-def compare(a: Record, b: Record, limit: float = LIMIT) -> Comparison:
+def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
     """Compares B with A, the earlier one. Figures are compared where they are figures of the same thing."""
     found = changes(a, b)
     accuracy, latency, unlike = [], [], [_other_reference(change) for change in found if change.unmatched]

@@ -27,7 +27,7 @@ def render_comparison(found: Comparison) -> str:
         ("Got worse", _worse(found)),
         ("Verdicts that changed", _verdicts(found)),
         ("Accuracy, sample by sample", _accuracy(found)),
-        (f"Latency, B / A, limit {found.limit:g}", _latency(found)),
+        (_latency_title(found.limit), _latency(found)),
         ("Not compared", [bullet(f"{each.key}: {each.reason}") for each in found.unlike]),
         ("Provenance that differs", _provenance(found)),
     )
@@ -102,6 +102,16 @@ def _ids(ids: tuple[str, ...]) -> str:
     return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
 
 
+def _latency_title(limit: float | None) -> str:
+    return "Latency, B / A, " + ("not judged without --limit" if limit is None else f"limit {limit:g}")
+
+
+def _latency_result(value: float, limit: float | None) -> str:
+    if limit is None:
+        return "not judged"
+    return "WORSE" if value > limit else "not worse"
+
+
 def _latency(found: Comparison) -> list[str]:
     if not found.latency:
         return []
@@ -110,7 +120,7 @@ def _latency(found: Comparison) -> list[str]:
         (
             *(each.key.subject, each.key.reference, each.clock, each.time),
             *(f"{seconds * 1e3:.3f}" for seconds in (each.before, each.after)),
-            *(f"{each.value:.3f}", "WORSE" if each.value > found.limit else "not worse"),
+            *(f"{each.value:.3f}", _latency_result(each.value, found.limit)),
         )
         for each in found.latency
     ]

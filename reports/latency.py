@@ -8,9 +8,6 @@ from typing import Literal
 from reports.pairs import NotComparable, Pair
 from reports.record import Key, Recorded
 
-LIMIT = 1.10
-"""B may take this many times as long as A."""
-
 MEDIANS: dict[Literal["cpu", "wall"], str] = {"cpu": "latency_cpu_median", "wall": "latency_median"}
 """CPU time first: neighbours' load stretches it less than wall time."""
 

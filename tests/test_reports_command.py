@@ -80,8 +80,10 @@ class TestCompare:
 
     def test_the_limit_decides_on_latency(self, tmp_path, capsys):
         a, b = write(tmp_path / "a", [timing(1.0)]), write(tmp_path / "b", [timing(1.2)])
-        assert [run("compare", a, b, *limit) for limit in ((), ("--limit=1.3",), ("--limit=1.2",))] == [1, 0, 0]
-        assert "limit 1.3" in capsys.readouterr().out
+        assert [run("compare", a, b, *limit) for limit in ((), ("--limit=1.1",), ("--limit=1.3",))] == [0, 1, 0]
+        text = capsys.readouterr().out
+        assert "not judged without --limit" in text
+        assert "limit 1.3" in text
 
     def test_what_cannot_be_compared_ends_with_2(self, tmp_path, capsys):
         sides = [write(tmp_path / name, [accuracy(tmp_path / name, {"x": True})]) for name in ("a", "b")]

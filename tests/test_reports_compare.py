@@ -145,7 +145,8 @@ class TestLatency:
     @pytest.mark.parametrize(("after", "code"), [(0.5, 0), (1.0, 0), (1.1, 0), (1.11, 1), (3.0, 1)])
     def test_a_ratio_above_the_limit_ends_with_1(self, tmp_path, after, code):
         a, b = made(tmp_path / "a", [timing(1.0)]), made(tmp_path / "b", [timing(after)])
-        assert compare(a, b).exit_code == code
+        assert compare(a, b, 1.1).exit_code == code
+        assert compare(a, b).exit_code == 0
 
     def test_the_limit_is_the_callers(self, tmp_path):
         a, b = made(tmp_path / "a", [timing(1.0)]), made(tmp_path / "b", [timing(1.5)])
@@ -158,7 +159,7 @@ class TestLatency:
 
     def test_wall_time_is_compared_where_one_has_no_cpu_time(self, tmp_path):
         a, b = made(tmp_path / "a", [timing(1.0)]), made(tmp_path / "b", [timing(2.0, cpu=0.5)])
-        found = compare(a, b)
+        found = compare(a, b, 1.1)
         assert (found.latency[0].time, found.latency[0].value, found.exit_code) == ("wall", 2.0, 1)
         assert "| host | wall | 1000.000 | 2000.000 | 2.000 | WORSE |" in render_comparison(found)
 

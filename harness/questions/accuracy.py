@@ -66,8 +66,15 @@ def write_outcomes(scored: Iterable[Scored], path: Path) -> Iterator[Scored]:
 
 
 def judge_claims(reference: Reference, share: Share, values: Mapping[str, float]) -> tuple[Verdict, str]:
-    """The worst verdict over the reference's claims on these metrics, and their lines."""
-    judged = [judge(claim, share) for claim in accuracy_claims(reference) if claim.metric in values]
+    """The worst verdict over the reference's claims on these metrics, and their lines.
+
+    A claim is judged as a share of hits; one on a metric that is none raises ``DeclarationError``.
+    """
+    claims = [claim for claim in accuracy_claims(reference) if claim.metric in values]
+    for claim in claims:
+        if values[claim.metric] != share.value:
+            raise DeclarationError(f"claim on {claim.metric}: it is no share of hits, which is all that is judged here")
+    judged = [judge(claim, share) for claim in claims]
     if not judged:
         return Verdict.INCONCLUSIVE, f"{share.hits}/{share.n}: the reference {reference.name} claims no figure to judge"
     worst = min((verdict for verdict, _ in judged), key=WORST_FIRST.index)
