@@ -76,7 +76,7 @@ class Workbench:
                     f"{data.name}: its pixels have the digest {made.facts['pixels']}, declared is {data.digest}: this "
                     "Pillow draws other pictures than the one of constraints.txt, so no figure can be compared"
                 )
-        with closing(resolve(data.reader)(folder)) as reader:
+        with closing(resolve(data.reader)(folder, data.name)) as reader:
             yield reader
 
     def pictures(self, model: Model, count: int) -> list[Sample]:

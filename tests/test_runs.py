@@ -115,6 +115,26 @@ def test_a_run_ended_in_the_middle_goes_on_with_nothing_lost(ending: signal.Sign
     assert len(answers(run)) == 5
 
 
+def test_an_evaluation_killed_in_the_middle_is_asked_again_and_counts_every_word_once(
+    tmp_path: Path, store: str
+) -> None:
+    run = tmp_path / "run"
+    options = [store, f"--run={run}", "-k", "accuracy and bundled", "-m", "crnn and ort"]
+    command = [sys.executable, "-m", "pytest", *options]
+    with subprocess.Popen(command, cwd=PROJECT, env=clean_environment(), stdout=subprocess.DEVNULL) as process:
+        while not list(run.glob(".partial/*/accuracy-*.jsonl")) and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+        process.wait(timeout=60)
+    assert not list((run / "fragments").glob("*.json"))
+
+    assert run_suite(*options, "--resume").returncode == 0
+    answer = answers(run)["accuracy", "crnn-ort-fp32-bs8", "bundled"]
+    assert (answer["verdict"], answer["n"], answer["complete"]) == ("pass", 500, True)
+    ids = [json.loads(line)["id"] for line in (run / "outcomes" / answer["outcomes"]).read_text().splitlines()]
+    assert ids == [f"rendered_words/{number:09d}" for number in range(1, 501)]
+
+
 def test_a_part_of_the_samples_is_inconclusive_and_says_what_would_tell(tmp_path: Path, store: str) -> None:
     options = (store, f"--run={tmp_path}", "--samples", "30", "-k", "accuracy and bundled", "-m", "ort")
     done = run_suite(*options, "-rs")

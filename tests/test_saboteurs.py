@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import onnx
 import pytest
 
 from harness.assets import Assets
+from harness.backends import ort
 from harness.cells import Ask, Scope, asks
 from harness.measure import Clocks
 from harness.model import Model
@@ -139,6 +141,27 @@ def test_times_that_mean_nothing_are_broken(clocks: Clocks, words: str, sabotage
     answer = settle(sabotaged, bundled("throughput", crnn, batch=1))
     assert answer.verdict is Verdict.BROKEN
     assert words in answer.line
+
+
+def test_words_that_another_pillow_drew_are_not_judged(sabotaged: SabotagedBench, crnn: Model) -> None:
+    bundled_reference = crnn.reference("bundled")
+    other = replace(bundled_reference, data=replace(bundled_reference.data, digest="0" * 64))
+    answer = settle(sabotaged, bundled("accuracy", replace(crnn, references=(crnn.reference("seeded"), other))))
+    assert answer.verdict is Verdict.BROKEN
+    assert f"declared is {'0' * 64}" in answer.line
+    assert bundled_reference.data.digest in answer.line
+
+
+def test_a_session_on_another_provider_than_the_one_asked_for_is_broken(
+    sabotaged: SabotagedBench, crnn: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime falls back to the processor on its own where a provider is not there."""
+    monkeypatch.setattr(ort, "PROVIDER", "CUDAExecutionProvider")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        answer = settle(sabotaged, bundled("accuracy", crnn))
+    assert answer.verdict is Verdict.BROKEN
+    assert "asked ONNX Runtime for CUDAExecutionProvider, it runs on CPUExecutionProvider" in answer.line
 
 
 def test_agreement_with_a_dead_network_is_vacuous_and_not_a_pass(bench: Workbench, crnn: Model, tmp_path: Path) -> None:

@@ -16,10 +16,14 @@ LAYOUT = "expected the layout of the text-recognition benchmarks: num-samples, i
 
 
 class LmdbWords:
-    """An LMDB folder of words, read-only. Raises ``DataError`` where it is none, has no ``num-samples`` or is empty."""
+    """An LMDB folder of words, read-only. Sample ids are ``<name>/<number>``, the same wherever the folder lies.
 
-    def __init__(self, folder: Path) -> None:
+    Raises ``DataError`` where it is no such LMDB, has no ``num-samples`` or is empty.
+    """
+
+    def __init__(self, folder: Path, name: str = "") -> None:
         self.folder = folder
+        self.name = name or folder.name
         if not (folder / "data.mdb").is_file():
             raise DataError(f"{folder}: holds no data.mdb; {LAYOUT}")
         try:
@@ -46,7 +50,7 @@ class LmdbWords:
                 truth = label.decode()
             except UnicodeDecodeError as error:
                 raise DataError(f"{self.folder}: label-{number:09d} is not UTF-8: {label[:40]!r}") from error
-            yield Sample(f"{self.folder.name}/{number:09d}", self._get(f"image-{number:09d}"), truth)
+            yield Sample(f"{self.name}/{number:09d}", self._get(f"image-{number:09d}"), truth)
 
     def close(self) -> None:
         """Gives the file back."""
