@@ -6,5 +6,5 @@ from harness.cells import Ask
 from harness.verdict import Answer
 
 
-def test_agreement(ask: Ask, answer: Callable[[Ask], Answer]) -> None:
-    answer(ask)
+def test_agreement(ask: Ask, judge: Callable[[Ask], Answer]) -> None:
+    judge(ask)

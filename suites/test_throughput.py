@@ -6,5 +6,5 @@ from harness.cells import Ask
 from harness.verdict import Answer
 
 
-def test_throughput(ask: Ask, answer: Callable[[Ask], Answer], replay: Callable[[Answer], None]) -> None:
-    replay(answer(ask))
+def test_throughput(ask: Ask, judge: Callable[[Ask], Answer], replay: Callable[[Answer], None]) -> None:
+    replay(judge(ask))
