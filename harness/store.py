@@ -53,6 +53,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.built: list[str] = []
+        """What this process built, and why."""
         self._verified: dict[Path, Artefact] = {}
 
     def get(self, name: str, parts: Mapping[str, str], build: Callable[[Path], Mapping[str, Scalar]]) -> Artefact:
@@ -71,7 +73,8 @@ class Store:
                 found = _read(folder) if folder.exists() else None
                 if found is None:
                     found = self._build(folder, parts, build)
-            os.utime(folder / MANIFEST)
+                    self.built.append(f"{name}: {found.because}")
+                os.utime(folder / MANIFEST)
         self._verified[folder] = found
         return found
 

@@ -38,6 +38,7 @@ def test_two_phases_join_one_record_and_replay_samples_bit_for_bit(tmp_path: Pat
     options = (store, f"--run={run}", "-k", "bundled or throughput")
     first = run_suite("-n", "2", *options, "-m", "crnn and ort and bs1 and not split_lstm and not matmul")
     assert first.returncode == 0, first.stdout
+    assert first.stdout.count("built crnn.onnx-bundled: first time") == 1
     skipped = answers(run)["throughput", "crnn-ort-fp32-bs1", "seeded"]
     assert skipped["verdict"] == "skipped"
     assert "without -n" in skipped["line"]
