@@ -74,7 +74,7 @@ def evaluate(session: Session, samples: Iterable[Sample], task: Task, batch: int
                 yield Scored(sample.id, predicted, sample.truth, task.metric.count(predicted, sample.truth))
 
 
-def answered(session: Session, batches: Iterable[Batch], model: Model) -> Iterator[Outputs]:
+def answered(session: Session, batches: Iterable[Batch], model: Model, precision: str = "fp32") -> Iterator[Outputs]:
     """What the session answers, each batch checked: its ids, names, shapes, dtypes, and that numbers are finite."""
     asked: deque[tuple[str, ...]] = deque()
 
@@ -86,14 +86,14 @@ def answered(session: Session, batches: Iterable[Batch], model: Model) -> Iterat
     for outputs in session.map(noted()):
         if not asked:
             raise Refused("the session answered more batches than it was given")
-        check_outputs(outputs, asked.popleft(), model)
+        check_outputs(outputs, asked.popleft(), model, precision)
         yield outputs
     if asked:
         raise Refused(f"the session left {len(asked)} batches unanswered, the first is that of {asked[0][0]}")
 
 
-def check_outputs(outputs: Outputs, ids: tuple[str, ...], model: Model) -> None:
-    """Raises ``Refused`` naming the batch and the first thing that is not as declared."""
+def check_outputs(outputs: Outputs, ids: tuple[str, ...], model: Model, precision: str = "fp32") -> None:
+    """Raises ``Refused`` naming the batch and the first thing that is not as declared; ``fp64`` alone gives doubles."""
     where = f"batch of {len(ids)} from {ids[0]}"
     if outputs.ids != ids:
         raise Refused(
@@ -105,8 +105,9 @@ def check_outputs(outputs: Outputs, ids: tuple[str, ...], model: Model) -> None:
         value = outputs.values[spec.name]
         if value.shape != spec.shape(len(ids)):
             raise Refused(f"{where}: {spec.name} has shape {list(value.shape)}, expected {list(spec.shape(len(ids)))}")
-        if value.dtype.name not in (spec.dtype, "float64"):
-            raise Refused(f"{where}: {spec.name} is {value.dtype.name}, expected {spec.dtype}")
+        dtype = "float64" if precision == "fp64" and spec.dtype == "float32" else spec.dtype
+        if value.dtype.name != dtype:
+            raise Refused(f"{where}: {spec.name} is {value.dtype.name}, expected {dtype}")
         if not np.isfinite(value).all():
             bad = int(value.size - np.isfinite(value).sum())
             raise Refused(f"{where}: {spec.name} holds {bad} of {value.size} numbers that are NaN or infinite")

@@ -35,7 +35,7 @@ class Workbench:
         self.samples = samples
         self.float_noise: dict[tuple[str, str, tuple[str, ...]], float] = {}
         """Measured already by this process: model, reference and sample ids -> distance of single and double."""
-        self._weights: dict[Path, str] = {}
+        self._digests: dict[Path, str] = {}
 
     def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
         """The artefact of a form under a reference's weights, with all that it is made from."""
@@ -47,7 +47,7 @@ class Workbench:
             sources["parent"], digests["parent"] = parent.folder, parent.digest
         elif reference.weights is not None:
             sources["weights"] = self.assets.find(reference.weights)
-            digests["weights"] = file_digest(sources["weights"])
+            digests["weights"] = self._digest(sources["weights"])
         else:
             params["initialise"] = str(reference.initialise)
         given = StepInput(
@@ -93,9 +93,7 @@ class Workbench:
         path = self.assets.locate(reference.weights) if reference.weights else None
         if path is None:
             return reference.name
-        if path not in self._weights:
-            self._weights[path] = f"{reference.name} sha256:{file_digest(path)[:16]}"
-        return self._weights[path]
+        return f"{reference.name} sha256:{self._digest(path)[:16]}"
 
     def available(self, name: str) -> tuple[Backend, Availability]:
         """A backend, and whether it can run on this machine."""
@@ -121,6 +119,12 @@ class Workbench:
         """A path for a file that an answer hands over to the run."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch / name
+
+    def _digest(self, path: Path) -> str:
+        """sha256 of a file of weights, read once a process."""
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]
 
     def _made(self, name: str, step: str, given: StepInput, digests: dict[str, str]) -> Artefact:
         builder: Step = resolve(step)

@@ -133,6 +133,22 @@ class Late:
         return Outputs(outputs.ids, before.values if same else outputs.values)
 
 
+class Drifting:
+    """Each answer a little off the one before: within any bound, but the same question never has the same answer."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def __call__(self, outputs: Outputs) -> Outputs:
+        self._calls += 1
+        return every_value(lambda value: value + np.float32(2e-6) * self._calls)(outputs)
+
+
+def in_doubles(outputs: Outputs) -> Outputs:
+    """The right numbers in another dtype than the declared one."""
+    return Outputs(outputs.ids, {name: value.astype(np.float64) for name, value in outputs.values.items()})
+
+
 def for_another_batch(outputs: Outputs) -> Outputs:
     """Right numbers under the ids of another batch."""
     return Outputs(tuple(f"{name}-other" for name in outputs.ids), outputs.values)

@@ -124,9 +124,14 @@ class TestOutcomes:
         assert found.decode(np.zeros((26, 37))) == ""
         assert found.metric.columns[:2] == ("hits", "n")
 
-    def test_double_precision_is_an_answer_of_the_reference(self, task):
-        double = spoilt(0, with_value(lambda value: value.astype(np.float64)))
-        assert len(scores(task, Session(spoil=double), numbered(4), 2)) == 4
+    def test_doubles_are_an_answer_where_double_precision_was_asked_for_and_nowhere_else(self, task):
+        value = {spec.name: np.zeros(spec.shape(2), np.float64) for spec in task.model.outputs}
+        check_outputs(Outputs(("a", "b"), value), ("a", "b"), task.model, "fp64")
+        with pytest.raises(Refused, match="is float64, expected float32"):
+            check_outputs(Outputs(("a", "b"), value), ("a", "b"), task.model)
+        single = {name: array.astype(np.float32) for name, array in value.items()}
+        with pytest.raises(Refused, match="is float32, expected float64"):
+            check_outputs(Outputs(("a", "b"), single), ("a", "b"), task.model, "fp64")
 
 
 class TestRefusals:

@@ -81,6 +81,7 @@ SPOILT = {
     "one NaN, scored": (every_value(saboteurs.with_a_nan), "accuracy", Verdict.FAIL, "NaN or infinite"),
     "last item dropped": (saboteurs.without_last_item, "accuracy", Verdict.FAIL, "has shape [26, 7, 37], expected"),
     "last item dropped in a batch": (saboteurs.without_last_item, "batching", Verdict.FAIL, "has shape [26, 7, 37]"),
+    "doubles": (saboteurs.in_doubles, "agreement", Verdict.FAIL, "output1 is float64, expected float32"),
     "another batch's ids": (saboteurs.for_another_batch, "throughput", Verdict.FAIL, "answered for another batch"),
 }
 
@@ -103,6 +104,14 @@ def test_a_session_that_answers_from_memory_is_caught(
     answer = settle(sabotaged, bundled(question, crnn))
     assert answer.verdict is Verdict.FAIL
     assert ("over the bound" if question == "batching" else "does not answer what it is asked") in answer.line
+
+
+def test_answers_that_drift_within_the_bound_are_caught_by_asking_again(sabotaged: SabotagedBench, crnn: Model) -> None:
+    sabotaged.wrap = lambda session: SpoiltSession(session, saboteurs.Drifting())
+    answer = settle(sabotaged, bundled("batching", crnn))
+    assert answer.verdict is Verdict.FAIL
+    assert answer.line.startswith("repeated over the bound")
+    assert answer.figures["reversed"] < answer.figures["bound"]
 
 
 def test_a_dropped_recurrent_bias_breaks_agreement_though_cosine_hardly_sees_it(

@@ -71,5 +71,5 @@ def outputs_of(bench: Workbench, cell: Cell, reference: Reference, batches: Sequ
     """The first output of a cell for all batches, joined along its batch axis."""
     output = cell.model.outputs[0]
     with bench.open(cell, reference) as session:
-        found = [outputs.values[output.name] for outputs in answered(session, batches, cell.model)]
+        found = [outputs.values[output.name] for outputs in answered(session, batches, cell.model, cell.precision)]
     return np.concatenate(found, axis=output.batch_axis)
