@@ -24,18 +24,25 @@ Figure = str | int | float | bool | None | tuple[float, ...]
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """One question's answer. ``line`` says measured, expected, bound and n in one line; ``figures`` go to the record
-    under their own names; ``outcomes`` is a file of per-sample outcomes, kept beside the record by its digest."""
+    under their own names; ``outcomes`` is a file of per-sample outcomes, kept beside the record by its digest; ``log``
+    is what a tool printed on the way."""
 
     verdict: Verdict
     line: str
     figures: Mapping[str, Figure] = field(default_factory=dict)
     outcomes: Path | None = None
+    log: Path | None = None
 
 
 class Outcome(Exception):
-    """An error that is itself an answer: it carries the verdict that the question gets."""
+    """An error that is itself an answer: it carries the verdict that the question gets, and the log of the tool that
+    it comes from, where there is one."""
 
     verdict = Verdict.BROKEN
+
+    def __init__(self, text: str, *, log: Path | None = None) -> None:
+        super().__init__(text)
+        self.log = log
 
 
 class Absent(Outcome):
