@@ -1,27 +1,34 @@
 """The run folder: one fragment an answer, shared by workers, phases and restarted runs, and the record made of them.
 
 ``fragments/`` holds an answer each, written under a temporary name and renamed; ``outcomes/`` per-sample outcomes by
-their digest; ``provenance/`` what each phase ran on. ``record.json`` is written from all of them, as often as a phase
-ends, and is one flat object an answer.
+their digest; ``logs/`` what tools said; ``provenance/`` what each phase ran on. ``record.json`` is written from all of
+them, as often as a phase ends, and is one flat object an answer. Whoever reads a file and writes by what it says
+excludes the others by a lock, so whole runs may share a folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.cells import Ask
+from harness.history import FRAGMENTS, PROVENANCE, Since, from_project, read_json, since
 from harness.provenance import digest
 from harness.store import file_digest
 from harness.verdict import Answer, Verdict
 
 SCHEMA = 1
 RECORD = "record.json"
+RED = (Verdict.FAIL, Verdict.BROKEN)
+"""Verdicts that end a test with a failure line."""
+OPTIONAL = {"outcomes", "log", *Since("").fields()}
+"""Fields that only some fragments have."""
 
 
 def new_name() -> str:
@@ -35,15 +42,63 @@ class Run:
     def __init__(self, folder: Path, provenance: Mapping[str, str]) -> None:
         self.folder = folder
         self.provenance = provenance
+        self.damaged: list[Path] = []
+        """What the last ``record`` could not read, and left out."""
         self._digest = digest(provenance)
 
-    def add(self, ask: Ask, weights: str, answer: Answer, seconds: float) -> None:
-        """Keeps an answer. A newer answer to the same question replaces an older one, but being skipped replaces
-        nothing: a phase that does not ask a question does not undo the phase that did."""
+    def add(self, ask: Ask, weights: str, answer: Answer, seconds: float) -> str:
+        """Keeps an answer. Returns what else a failure line says: since when it is not green, and where the log is.
+
+        A newer answer to the same question replaces an older one. Being skipped replaces an answer only where that
+        was given by other software: a phase that does not ask a question does not undo the phase that did, but an
+        answer of another commit is none of this one.
+        """
         path = self._path(ask)
-        if answer.verdict is Verdict.SKIPPED and path.exists():
-            return
-        fragment: dict[str, object] = {
+        fragment = self._fragment(ask, weights, answer, seconds)
+        if clash := (fragment.keys() | OPTIONAL) & answer.figures.keys():
+            raise ValueError(f"{path.stem}: figures named like fields of the record: {', '.join(sorted(clash))}")
+        fragment |= answer.figures
+        said = []
+        if answer.verdict in RED:
+            found = since(self.folder.parent, path.name, self.provenance, weights)
+            fragment |= found.fields()
+            said.append(found.line)
+        with self._lock():
+            if answer.verdict is Verdict.SKIPPED and self._stands(read_json(path)):
+                return ""
+            if answer.outcomes is not None:
+                fragment["outcomes"] = self._keep(answer.outcomes)
+            if answer.log is not None:
+                fragment["log"] = self._copy(answer.log, path.stem)
+                said.append(f"log {from_project(self.folder / fragment['log'])}")
+            if not self._provenance(self._digest).exists():
+                write_json(self._provenance(self._digest), dict(self.provenance))
+            write_json(path, fragment)
+        return "; ".join(said)
+
+    def passed(self, ask: Ask, weights: str) -> bool:
+        """Whether a process of the same provenance answered this question with a pass, with these weights."""
+        found = read_json(self._path(ask))
+        same = (found.get("provenance"), found.get("weights")) == (self._digest, weights)
+        return same and found.get("verdict") == Verdict.PASS.value
+
+    def record(self) -> Path:
+        """Writes ``record.json`` from every fragment of the folder and returns its path."""
+        with self._lock():
+            # The lock covers reading too: the record that is written last is the one that was read last.
+            self.damaged = []
+            record = {
+                "schema": SCHEMA,
+                "run": self.folder.name,
+                "written": _now(),
+                "provenance": {path.stem: found for path, found in self._all(PROVENANCE)},
+                "answers": [found for _, found in self._all(FRAGMENTS)],
+            }
+            write_json(self.folder / RECORD, record)
+        return self.folder / RECORD
+
+    def _fragment(self, ask: Ask, weights: str, answer: Answer, seconds: float) -> dict[str, Any]:
+        return {
             "cell": ask.cell.id if ask.cell else None,
             "subject": ask.subject,
             "model": ask.model.name,
@@ -56,40 +111,32 @@ class Run:
             "weights": weights,
             "verdict": answer.verdict.value,
             "line": answer.line,
+            "answered": _now(),
             "seconds": round(seconds, 3),
             "threads": int(self.provenance["threads"]),
             "provenance": self._digest,
         }
-        if clash := fragment.keys() & answer.figures.keys():
-            raise ValueError(f"{path.stem}: figures named like fields of the record: {', '.join(sorted(clash))}")
-        fragment |= answer.figures
-        if answer.outcomes is not None:
-            fragment["outcomes"] = self._keep(answer.outcomes)
-        write_json(self.folder / "provenance" / f"{self._digest}.json", dict(self.provenance))
-        write_json(path, fragment)
-
-    def passed(self, ask: Ask) -> bool:
-        """Whether a process of the same provenance answered this question with a pass."""
-        path = self._path(ask)
-        found = _read(path) if path.exists() else {}
-        return found.get("verdict") == Verdict.PASS.value and found.get("provenance") == self._digest
-
-    def record(self) -> Path:
-        """Writes ``record.json`` from every fragment of the folder and returns its path."""
-        fragments = [_read(path) for path in sorted((self.folder / "fragments").glob("*.json"))]
-        provenances = {path.stem: _read(path) for path in sorted((self.folder / "provenance").glob("*.json"))}
-        record = {
-            "schema": SCHEMA,
-            "run": self.folder.name,
-            "written": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "provenance": provenances,
-            "answers": fragments,
-        }
-        write_json(self.folder / RECORD, record)
-        return self.folder / RECORD
 
     def _path(self, ask: Ask) -> Path:
-        return self.folder / "fragments" / f"{ask.question}--{ask.subject}--{ask.reference}.json"
+        return self.folder / FRAGMENTS / f"{ask.question}--{ask.subject}--{ask.reference}.json"
+
+    def _provenance(self, name: object) -> Path:
+        return self.folder / PROVENANCE / f"{name}.json"
+
+    def _stands(self, older: Mapping[str, Any]) -> bool:
+        """Whether an older answer outlives being skipped now: machine and threads may differ, in a fleet or between
+        phases, but not commit, Python and libraries."""
+        if older.get("verdict") in (None, Verdict.SKIPPED.value):
+            return False
+        return _software(read_json(self._provenance(older.get("provenance")))) == _software(self.provenance)
+
+    def _all(self, folder: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every file of a folder that can be read, by name; the others are noted as damaged."""
+        for path in sorted((self.folder / folder).glob("*.json")):
+            if found := read_json(path):
+                yield path, found
+            else:
+                self.damaged.append(path)
 
     def _keep(self, outcomes: Path) -> str:
         name = f"{file_digest(outcomes)[:16]}.jsonl"
@@ -97,14 +144,50 @@ class Run:
         outcomes.replace(self.folder / "outcomes" / name)
         return name
 
+    def _copy(self, log: Path, stem: str) -> str:
+        """The log's path in the run folder; where it cannot be copied, the path where it lies: no answer is lost."""
+        name = f"logs/{stem}{log.suffix or '.log'}"
+        try:
+            with _whole(self.folder / name) as temporary:
+                shutil.copyfile(log, temporary)
+        except OSError:
+            return str(log)
+        return name
+
+    def _lock(self) -> AbstractContextManager[object]:
+        """Excludes every other process and thread that shares the folder, until leaving."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a file whole or not at all. Raises ``TypeError`` for what is not JSON."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with _whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``, which it becomes on leaving; nothing stays of it where that fails. Its name is
+    drawn: on hosts and in containers that share the folder, process ids are the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
+def _software(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in provenance.items() if name in ("commit", "python") or name.startswith("lib.")
+    }
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -73,27 +73,60 @@ class TestAnswers:
         assert (kept["verdict"], kept["seconds"], kept["n"]) == (newer, 2, 2)
         assert "hits" not in kept
 
-    @pytest.mark.parametrize("older", ["pass", "fail", "inconclusive", "broken", "skipped"])
-    def test_being_skipped_replaces_nothing(self, run, ask, older):
+    @pytest.mark.parametrize("older", ["pass", "fail", "inconclusive", "broken"])
+    @pytest.mark.parametrize("elsewhere", [{}, {"threads": "4"}, {"cpu": "another"}])
+    def test_a_skip_replaces_no_answer_of_the_same_software(self, run, ask, older, elsewhere):
         run.add(ask(), "any", answer(older), 1)
-        Run(run.folder, {**MACHINE, "commit": "def"}).add(ask(), "any", answer("skipped"), 2)
+        Run(run.folder, {**MACHINE, **elsewhere}).add(ask(), "any", answer("skipped"), 2)
         (kept,) = recorded(run)
         assert (kept["verdict"], kept["seconds"]) == (older, 1)
 
-    def test_a_skip_is_kept_where_there_is_no_answer_yet_and_an_answer_replaces_it(self, run, ask):
-        run.add(ask(), "any", answer("skipped"), 1)
+    @pytest.mark.parametrize("older", ["pass", "fail", "inconclusive", "broken"])
+    @pytest.mark.parametrize("newer", [{"commit": "def"}, {"python": "3.12.1"}, {"lib.torch": "2.13.0"}])
+    def test_a_skip_replaces_an_answer_of_other_software(self, run, ask, older, newer):
+        run.add(ask(), "any", answer(older), 1)
+        Run(run.folder, {**MACHINE, **newer}).add(ask(), "any", answer("skipped"), 2)
+        (kept,) = recorded(run)
+        assert (kept["verdict"], kept["seconds"]) == ("skipped", 2)
+
+    def test_a_skip_replaces_an_answer_whose_software_nobody_knows(self, run, ask):
+        run.add(ask(), "any", answer(), 1)
+        next((run.folder / "provenance").iterdir()).unlink()
+        run.add(ask(), "any", answer("skipped"), 2)
         assert [kept["verdict"] for kept in recorded(run)] == ["skipped"]
-        run.add(ask(), "any", answer("pass"), 2)
-        assert [kept["verdict"] for kept in recorded(run)] == ["pass"]
+
+    def test_a_skip_is_kept_where_there_is_no_answer_yet_and_a_newer_skip_or_an_answer_replaces_it(self, run, ask):
+        for number, verdict in enumerate(("skipped", "skipped", "pass")):
+            run.add(ask(), "any", answer(verdict), number)
+            assert [(kept["verdict"], kept["seconds"]) for kept in recorded(run)] == [(verdict, number)]
 
     def test_a_question_has_passed_where_a_process_of_the_same_provenance_answered_it_with_a_pass(self, run, ask):
-        assert not run.passed(ask())
+        assert not run.passed(ask(), "any")
         run.add(ask(), "any", answer("pass"), 1)
-        assert Run(run.folder, {**MACHINE, "load": "9.00 9.00 9.00"}).passed(ask())
-        assert not Run(run.folder, {**MACHINE, "commit": "def"}).passed(ask())
-        assert not run.passed(ask(at=1))
+        assert Run(run.folder, {**MACHINE, "load": "9.00 9.00 9.00"}).passed(ask(), "any")
+        assert not Run(run.folder, {**MACHINE, "commit": "def"}).passed(ask(), "any")
+        assert not run.passed(ask(at=1), "any")
         run.add(ask(), "any", answer("inconclusive"), 1)
-        assert not run.passed(ask())
+        assert not run.passed(ask(), "any")
+
+    def test_a_question_has_not_passed_with_weights_of_other_bytes(self, run, ask):
+        run.add(ask(), "official sha256:0123", answer("pass"), 1)
+        assert run.passed(ask(), "official sha256:0123")
+        assert not run.passed(ask(), "official sha256:4567")
+        assert not run.passed(ask(), "official")
+
+    @pytest.mark.parametrize("content", ["", '{"verdict": "pa', "[]", "null", "\udcff", "[" * 10**5])
+    def test_a_damaged_answer_is_none_and_the_record_leaves_it_out_and_says_so(self, run, ask, content):
+        run.add(ask(), "any", answer("pass"), 1)
+        damaged = next((run.folder / "fragments").iterdir())
+        damaged.write_bytes(content.encode(errors="surrogateescape"))
+        assert not run.passed(ask(), "any")
+        run.add(ask(at=1), "any", answer("pass"), 1)
+        assert len(recorded(run)) == 1
+        assert run.damaged == [damaged]
+        run.add(ask(), "any", answer("skipped"), 2)
+        assert len(recorded(run)) == 2
+        assert run.damaged == []
 
     @pytest.mark.parametrize("figure", [float("nan"), float("inf"), -float("inf"), (0.1, float("nan"))], ids=repr)
     def test_a_figure_that_is_no_number_is_refused_and_leaves_the_older_answer(self, run, ask, figure):
@@ -110,6 +143,26 @@ class TestAnswers:
         assert re.fullmatch(r"[0-9a-f]{16}\.jsonl", kept["outcomes"])
         assert (run.folder / "outcomes" / kept["outcomes"]).read_text() == '{"id": "a", "hit": true}\n'
         assert not outcomes.exists()
+
+    @pytest.mark.parametrize("name", ["since", "green_run", "log", "outcomes", "answered", "weights"])
+    def test_a_figure_named_like_a_field_is_refused(self, run, ask, name):
+        with pytest.raises(ValueError, match=f"named like fields of the record: {name}"):
+            run.add(ask(), "any", answer(figures={name: "other"}), 1)
+
+    def test_a_log_is_copied_beside_the_record_and_named_in_the_failure_line(self, run, ask, tmp_path):
+        log = tmp_path / "tool.log"
+        log.write_text("E10001: no such operator")
+        said = run.add(ask(), "any", answer("broken", log=log), 1)
+        (kept,) = recorded(run)
+        assert kept["log"] == f"logs/accuracy--{ask().subject}--{ask().reference}.log"
+        assert (run.folder / kept["log"]).read_text() == log.read_text()
+        assert said.endswith(f"; log {run.folder / kept['log']}")
+
+    def test_a_log_that_cannot_be_copied_loses_no_answer(self, run, ask, tmp_path):
+        said = run.add(ask(), "any", answer("fail", log=tmp_path / "gone.log"), 1)
+        assert [(kept["verdict"], kept["log"]) for kept in recorded(run)] == [("fail", str(tmp_path / "gone.log"))]
+        assert said.endswith(f"; log {tmp_path / 'gone.log'}")
+        assert not list((run.folder / "logs").iterdir())
 
 
 class TestRecord:
@@ -138,7 +191,7 @@ class TestRecord:
     def test_writers_leave_only_whole_files(self, run, ask):
         run.add(ask(), "any", answer(), 1)
         run.record()
-        assert {path.suffix for path in run.folder.rglob("*") if path.is_file()} == {".json"}
+        assert {path.suffix for path in run.folder.rglob("*") if path.is_file() and path.name != ".lock"} == {".json"}
 
     @given(st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=8) | st.floats(allow_nan=False)))
     def test_a_written_file_reads_back_as_it_was(self, tmp_path_factory, content):
