@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.model import TensorSpec
 from harness.verdict import Answer, Figure, Verdict
 
+ANOTHER = "another sample's output"
 NOISE_FACTOR = 8.0
 """The bound of a ``close`` promise is this many times the float32-against-float64 distance on the same inputs."""
 
@@ -80,18 +81,29 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
         cosine=float(_cosines(left, right).min()),
         worst=int(distances.argmax()),
         decoded=compare(left, right, bound),
-        nulls=tuple(name for name, null in null_outputs(left).items() if item_distances(left, null).min() <= bound),
+        nulls=tuple(
+            name for name, null in null_outputs(left).items() if passes(name, item_distances(left, null), bound)
+        ),
     )
 
 
 def null_outputs(expected: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Outputs that must not pass for ``expected`` (items first): each is compared item by item, the closest counts."""
+    """Outputs that must not pass for ``expected`` (items first); each is compared with it item by item."""
     return {
         "zeros": np.zeros_like(expected),
         "a constant": np.full_like(expected, expected.mean()),
-        "another sample's output": np.roll(expected, 1, axis=0),
+        ANOTHER: np.roll(expected, 1, axis=0),
         "the output shifted by one": np.roll(expected, 1, axis=1),
     }
+
+
+def passes(null: str, distances: NDArray[Any], bound: float) -> bool:
+    """Whether a null output would pass for any item; another sample's, for half of them.
+
+    A classifier that is sure gives many pictures the very same answer, which is no fault of its outputs.
+    """
+    closest = np.sort(distances)[(len(distances) - 1) // 2] if null == ANOTHER else distances.min()
+    return bool(closest <= bound)
 
 
 def item_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:

@@ -5,7 +5,8 @@ form; *agreement* of each edge of the tree, at every point, on the backend that 
 a backend; *batching* at every point of the deployed form; *throughput* at every point of the deployed form, and at the
 smallest point of the others, which shows what a rewrite costs. Official, seeded and bundled weights: *build*,
 *agreement*, *batching* and *throughput* use the full-size network (official weights where they were found, else
-seeded); *agreement* and *batching* use the bundled reference too; *accuracy* is asked of every reference with data.
+seeded); *agreement* and *batching* use the bundled reference too; *accuracy* is asked of every reference with data, and
+once of one whose weights were not found, to say so. A form that a reference cannot make is not asked under it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cached_property
 
 from harness.declaration import DeclarationError
 from harness.model import Form, Model, Point
+from harness.reference import Reference
 from harness.registry import backends
 
 QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput")
@@ -81,15 +83,20 @@ class Ask:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a run widens or finds: all batches for accuracy, and which models have their official weights here."""
+    """What a run widens or finds: all batches for accuracy, and which references (model, name) have weights here."""
 
     all_batches: bool = False
-    official: frozenset[str] = frozenset()
+    found: frozenset[tuple[str, str]] = frozenset()
 
-    def full(self, model: Model) -> str:
-        """The reference with the full-size network: official where its weights were found, else seeded."""
-        names = [reference.name for reference in model.references]
-        return "official" if model.name in self.official or "seeded" not in names else "seeded"
+    def has(self, model: Model, reference: Reference) -> bool:
+        """Whether a reference's weights are here: found, shipped, or drawn from a seed."""
+        shipped = all(asset.shipped for asset in reference.weights)
+        return shipped or (model.name, reference.name) in self.found
+
+    def full(self, model: Model) -> Reference:
+        """The reference with the full-size network: the first one whose weights are here, but for the bundled one."""
+        whole = [reference for reference in model.references if reference.name != "bundled"]
+        return next((reference for reference in whole if self.has(model, reference)), whole[0])
 
 
 def asks(question: str, models: Mapping[str, Model], scope: Scope) -> list[Ask]:
@@ -130,50 +137,57 @@ def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
 
 
 def _build(model: Model, scope: Scope) -> Iterator[Ask]:
+    full = scope.full(model)
     for form in model.forms:
-        yield Ask("build", model, form, None, scope.full(model))
+        if model.makes(full, form):
+            yield Ask("build", model, form, None, full.name)
 
 
 def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
-        if cell.form.promise != "none":
-            yield from _full_and_bundled("agreement", cell, scope)
+        for reference in _full_and_bundled(model, scope):
+            if cell.form.promise != "none" and model.makes(reference, cell.form):
+                yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
 
 
 def _batching(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
-        if cell.form.name == model.main:
-            yield from _full_and_bundled("batching", cell, scope)
+        for reference in _full_and_bundled(model, scope):
+            if cell.form == model.deployed(reference):
+                yield Ask("batching", model, cell.form, cell, reference.name, choice=True)
 
 
-def _full_and_bundled(question: str, cell: Cell, scope: Scope) -> Iterator[Ask]:
-    names = [reference.name for reference in cell.model.references]
-    for reference in (scope.full(cell.model), *(name for name in names if name == "bundled")):
-        yield Ask(question, cell.model, cell.form, cell, reference, choice=True)
+def _full_and_bundled(model: Model, scope: Scope) -> list[Reference]:
+    return [scope.full(model), *(reference for reference in model.references if reference.name == "bundled")]
 
 
 def _accuracy(model: Model, scope: Scope) -> Iterator[Ask]:
-    for cell in _deployed(model):
-        if cell.point.batch == model.accuracy_batch or scope.all_batches:
-            for reference in model.references:
-                if reference.data is not None:
-                    yield Ask("accuracy", model, cell.form, cell, reference.name, choice=True)
+    for reference in model.references:
+        if reference.data is None:
+            continue
+        asked = [
+            Ask("accuracy", model, cell.form, cell, reference.name, choice=True)
+            for cell in _deployed(model, reference)
+            if cell.point.batch == model.accuracy_batch or scope.all_batches
+        ]
+        yield from asked if scope.has(model, reference) else asked[:1]
 
 
 def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
     smallest = min(model.points, key=lambda point: point.batch)
+    full = scope.full(model)
     for cell in cells(model):
-        if cell.form.name == model.main or cell.point == smallest:
-            yield Ask("throughput", model, cell.form, cell, scope.full(model))
+        if cell.form == model.deployed(full) or (cell.point == smallest and model.makes(full, cell.form)):
+            yield Ask("throughput", model, cell.form, cell, full.name)
 
 
-def _deployed(model: Model) -> Iterator[Cell]:
-    """On each backend the main form, or the form nearest to it that the backend runs."""
-    main = model.form(model.main)
+def _deployed(model: Model, reference: Reference) -> Iterator[Cell]:
+    """On each backend the deployed form, or the nearest that it is compared with and that the backend runs."""
     for name, backend in backends().items():
-        nearest = next((form for form in (main, *model.ancestors(main)) if form.format in backend.formats), None)
-        if nearest is not None:
-            yield from (cell for cell in cells(model) if cell.backend == name and cell.form == nearest)
+        form: Form | None = model.deployed(reference)
+        while form is not None and form.format not in backend.formats:
+            form = model.against(form)
+        yield from (cell for cell in cells(model) if cell.backend == name and cell.form == form)
 
 
 DOMAINS: Mapping[str, Callable[[Model, Scope], Iterator[Ask]]] = {

@@ -7,6 +7,8 @@ from typing import Literal
 
 from harness.declaration import DeclarationError, declared
 
+TIMES = ("throughput", "latency")
+"""Metrics that are times: samples a second, or milliseconds a call."""
 Clock = Literal["device", "device+copies", "host", "cpu", "sum-of-calls", "end-to-end"]
 
 
@@ -16,8 +18,8 @@ class Claim:
 
     ``printed`` is the figure as its source prints it. With ``hits`` and ``n`` the declaration is checked:
     hits / (n + epsilon), truncated or rounded to the printed digits, must give it; vendors do both. ``allow`` says how
-    far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for throughput, and
-    ``because`` says why. Better than published is never a failure.
+    far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for times, and ``because``
+    says why. Better than published is never a failure.
     """
 
     metric: str
@@ -40,8 +42,12 @@ class Claim:
             raise DeclarationError(f"{where}: hits and n go together, got hits={self.hits}, n={self.n}")
         if self.allow and not self.because:
             raise DeclarationError(f"{where}.because: missing; an allowance of {self.allow} needs its reason")
-        if self.metric == "throughput" and self.clock is None:
+        if self.is_time and self.clock is None:
             raise DeclarationError(f"{where}.clock: missing; a time without its clock cannot be compared")
+        if self.metric == "latency" and (self.unit, self.batch is None) != ("ms", False):
+            raise DeclarationError(
+                f"{where}: a latency is in ms, of a call at a batch; found {self.unit!r}, {self.batch}"
+            )
         if not _is_number(self.printed):
             raise DeclarationError(f"{where}.printed: not a number; write the figure alone, as in '0.7923'")
         if self.hits is not None and self.n is not None:
@@ -55,17 +61,25 @@ class Claim:
                 )
 
     @property
+    def is_time(self) -> bool:
+        """Whether a clock gives this figure, and not a comparison with the truth."""
+        return self.metric in TIMES
+
+    @property
     def value(self) -> float:
-        """The figure: exactly hits / (n + epsilon) where they are known, else as printed."""
+        """The figure: exactly hits / (n + epsilon) where they are known, else as printed; a latency as samples/s."""
+        if self.metric == "latency" and self.batch is not None:
+            return 1000 * self.batch / float(self.printed)
         if self.hits is not None and self.n is not None:
             return self.hits / (self.n + self.epsilon)
         return float(self.printed)
 
     @property
     def floor(self) -> float:
-        """The least value that is not a failure."""
-        printed = min(self.value, float(self.printed))
-        return printed * (1 - self.allow) if self.metric == "throughput" else printed - self.allow
+        """The least value that is not a failure; of times in samples a second."""
+        if self.is_time:
+            return self.value * (1 - self.allow)
+        return min(self.value, float(self.printed)) - self.allow
 
 
 def _is_number(text: str) -> bool:

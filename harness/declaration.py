@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+Scalar = str | int | float | bool
+"""A parameter of a step, a network or a recipe."""
 
 
 class DeclarationError(ValueError):
@@ -35,6 +37,7 @@ def declared(cls: type[T]) -> type[T]:
         _check_names(made, given)
         for name, value in given.items():
             _check_literal(made, name, value)
+            _check_tuple(made, name, value)
         plain_init(self, **given)
 
     made.__init__ = checked_init
@@ -67,6 +70,12 @@ def _check_literal(cls: Any, name: str, value: Any) -> None:
     allowed = [word for kind in kinds if typing.get_origin(kind) is typing.Literal for word in typing.get_args(kind)]
     if allowed and not (value is None and type(None) in kinds):
         choose(f"{cls.__name__}.{name}", value, allowed)
+
+
+def _check_tuple(cls: Any, name: str, value: Any) -> None:
+    if typing.get_origin(_hints(cls)[name]) is tuple and not isinstance(value, tuple):
+        found = type(value).__name__
+        raise DeclarationError(f"{cls.__name__}.{name}: expected a tuple, found one {found}; write (value,)")
 
 
 @cache

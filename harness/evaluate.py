@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from harness.backends import Batch, Outputs, Session
 from harness.datasets import DataError, Sample
 from harness.metrics import Metric
 from harness.model import Model
+from harness.reference import DataSet
 from harness.registry import resolve
 from harness.verdict import Refused
 
@@ -28,50 +29,64 @@ AHEAD = 3
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """One item of the input, and the id of the sample that it was made from."""
+
+    id: str
+    value: NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Task:
-    """How a model is fed and scored."""
+    """How the samples of a data set are fed to a model and scored."""
 
     model: Model
-    feed: Callable[[bytes], NDArray[Any]]
+    feed: Callable[[bytes, tuple[int, ...]], NDArray[Any]]
     decode: Callable[[NDArray[Any]], str]
     metric: Metric
 
     @classmethod
-    def of(cls, model: Model) -> Task:
-        """The task that a declaration names."""
-        return cls(model, resolve(model.feed), resolve(model.decode), resolve(model.metric)())
+    def of(cls, model: Model, data: DataSet | None = None) -> Task:
+        """The task that a declaration names; a data set may say itself how its samples are fed."""
+        feed = data.feed if data is not None and data.feed else model.feed
+        return cls(model, resolve(feed), resolve(model.decode), resolve(model.metric)())
 
-    def prepare(self, sample: Sample) -> NDArray[Any]:
+    def prepare(self, sample: Sample) -> Prepared:
         """One item of the input. Raises ``DataError`` naming the sample that cannot be decoded."""
         try:
-            return self.feed(sample.content)
+            return Prepared(sample.id, self.feed(sample.content, self.model.inputs[0].item))
         except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(
-                f"{sample.id}: its picture cannot be decoded: {error}; {len(sample.content)} bytes"
-            ) from error
+            raise DataError(f"{sample.id}: cannot be prepared: {error}; {len(sample.content)} bytes") from error
+
+    def score(self, samples: Sequence[Sample], outputs: Outputs) -> Iterator[Scored]:
+        """The outcome of each sample of one checked batch."""
+        output = self.model.outputs[0]
+        values = np.moveaxis(outputs.values[output.name], output.batch_axis, 0)
+        for sample, value in zip(samples, values, strict=True):
+            predicted = self.decode(value)
+            yield Scored(sample.id, predicted, sample.truth, self.metric.count(predicted, sample.truth), value)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One sample's outcome: what was answered, what is true, and its additive counts."""
+    """One sample's outcome: what was answered, what is true, its additive counts, and the output itself."""
 
     id: str
     predicted: str
     truth: str
     counts: tuple[float, ...]
+    output: NDArray[Any] = field(compare=False, repr=False)
 
 
-def evaluate(session: Session, samples: Iterable[Sample], task: Task, batch: int) -> Iterator[Scored]:
+def evaluate(
+    session: Session, samples: Iterable[Sample], task: Task, batch: int, precision: str = "fp32"
+) -> Iterator[Scored]:
     """One outcome a sample, in order. Raises ``Refused`` where outputs are not those that the model declares."""
-    truths: deque[Sequence[Sample]] = deque()
-    output = task.model.outputs[0]
+    waiting: deque[Sequence[Sample]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
-        batches = _batches(samples, task, batch, pool, truths)
-        for outputs in answered(session, batches, task.model):
-            values = np.moveaxis(outputs.values[output.name], output.batch_axis, 0)
-            for sample, value in zip(truths.popleft(), values, strict=True):
-                predicted = task.decode(value)
-                yield Scored(sample.id, predicted, sample.truth, task.metric.count(predicted, sample.truth))
+        batches = _batches(samples, task, batch, pool, waiting)
+        for outputs in answered(session, batches, task.model, precision):
+            yield from task.score(waiting.popleft(), outputs)
 
 
 def answered(session: Session, batches: Iterable[Batch], model: Model, precision: str = "fp32") -> Iterator[Outputs]:
@@ -113,29 +128,28 @@ def check_outputs(outputs: Outputs, ids: tuple[str, ...], model: Model, precisio
             raise Refused(f"{where}: {spec.name} holds {bad} of {value.size} numbers that are NaN or infinite")
 
 
-def stack(task: Task, samples: Sequence[Sample], size: int) -> list[Batch]:
-    """Samples as batches of ``size``; the last may be short."""
-    return [
-        _pack(task, group, [task.prepare(sample) for sample in group])
-        for group in (samples[start : start + size] for start in range(0, len(samples), size))
-    ]
+def stack(items: Sequence[Prepared], model: Model, size: int) -> list[Batch]:
+    """Items as batches of ``size``; the last may be short."""
+    return [stacked(items[start : start + size], model) for start in range(0, len(items), size)]
+
+
+def stacked(items: Sequence[Prepared], model: Model) -> Batch:
+    """Items as one batch."""
+    spec = model.inputs[0]
+    values = np.stack([item.value for item in items], axis=spec.batch_axis)
+    return Batch(tuple(item.id for item in items), {spec.name: values})
 
 
 def _batches(
-    samples: Iterable[Sample], task: Task, size: int, pool: ThreadPoolExecutor, truths: deque[Sequence[Sample]]
+    samples: Iterable[Sample], task: Task, size: int, pool: ThreadPoolExecutor, waiting: deque[Sequence[Sample]]
 ) -> Iterator[Batch]:
     source = iter(samples)
-    waiting: deque[tuple[list[Sample], Future[list[NDArray[Any]]]]] = deque()
+    ahead: deque[tuple[list[Sample], Future[list[Prepared]]]] = deque()
     while True:
-        while len(waiting) < AHEAD and (group := list(islice(source, size))):
-            waiting.append((group, pool.submit(lambda taken: [task.prepare(sample) for sample in taken], group)))
-        if not waiting:
+        while len(ahead) < AHEAD and (group := list(islice(source, size))):
+            ahead.append((group, pool.submit(lambda taken: [task.prepare(sample) for sample in taken], group)))
+        if not ahead:
             return
-        group, prepared = waiting.popleft()
-        truths.append(group)
-        yield _pack(task, group, prepared.result())
-
-
-def _pack(task: Task, samples: Sequence[Sample], items: list[NDArray[Any]]) -> Batch:
-    spec = task.model.inputs[0]
-    return Batch(tuple(sample.id for sample in samples), {spec.name: np.stack(items, axis=spec.batch_axis)})
+        group, prepared = ahead.popleft()
+        waiting.append(group)
+        yield stacked(prepared.result(), task.model)

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Literal
 
-from harness.claim import Claim
-from harness.declaration import DeclarationError, choose, declared
+from harness.declaration import DeclarationError, Scalar, choose, declared
+from harness.reference import Reference
 
-Scalar = str | int | float | bool
 BATCH = "batch"
 """The symbol of the batch axis in a ``TensorSpec``."""
 
 Promise = Literal["none", "exact", "close"]
 """What a form keeps of the form it is compared with: ``exact`` the same numbers, ``close`` up to float noise, ``none``
 where nothing before it runs."""
-Format = Literal["weights", "torch", "onnx"]
+Format = Literal["weights", "paddle", "torch", "onnx"]
+"""What a form's files are. Weights and Paddle programs are built and inspected; what runs is torch and ONNX."""
+RUNS = ("torch", "onnx")
 Precision = Literal["fp32", "fp64"]
 Family = Literal["recognition", "detection", "classification", "segmentation"]
 
@@ -38,6 +39,11 @@ class TensorSpec:
     def batch_axis(self) -> int:
         """Where the batch lies; 0 in most tensors, 1 in CRNN's output."""
         return self.axes.index(BATCH)
+
+    @property
+    def item(self) -> tuple[int, ...]:
+        """The shape of one item, without the batch axis."""
+        return tuple(axis for axis in self.axes if isinstance(axis, int))
 
     def shape(self, batch: int) -> tuple[int, ...]:
         """The shape at a batch size."""
@@ -61,8 +67,10 @@ class Point:
 class Form:
     """One shape of the network on its way to the device.
 
-    ``step`` names what makes it from its parent (``"package.module:name"``, a ``harness.step.Step``). ``operators``,
-    ``nodes`` and ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
+    ``step`` names what makes it from its parent (``"package.module:name"``, a ``harness.step.Step``). ``against`` names
+    the form that its promise is about, where that is not the nearest ancestor that runs. ``references`` are those that
+    can make it, all where none is named: only a published Paddle program can be converted. ``operators``, ``nodes`` and
+    ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
     """
 
     name: str
@@ -70,6 +78,8 @@ class Form:
     step: str
     format: Format
     promise: Promise = "none"
+    against: str | None = None
+    references: tuple[str, ...] = ()
     precision: Precision = "fp32"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     opset: int | None = None
@@ -79,66 +89,21 @@ class Form:
 
 
 @declared
-class Asset:
-    """A file or folder that a reference needs.
+class FileLayout:
+    """How samples and outputs lie in folders for tools that read and write files.
 
-    ``patterns`` are globs relative to an assets folder, or to the project for what it ships. Size and sha256 are
-    checked before use where they are declared.
+    ``input`` names the file of sample i, ``output`` that of its k-th output without suffix; ``labels`` is the file with
+    a line a sample: the name of its input file, a tab, its truth.
     """
 
-    name: str
-    patterns: tuple[str, ...]
-    licence: str
-    source: str
-    sha256: str | None = None
-    size: int | None = None
-    shipped: bool = False
-
-
-@declared
-class DataSet:
-    """Samples with their truth: an asset of somebody else's, or made by a step of ours (``make`` with ``params``).
-
-    ``n`` and ``digest`` (of pixels and labels, where we make them) tie claims to exactly these samples.
-    """
-
-    name: str
-    reader: str
-    n: int
-    asset: Asset | None = None
-    make: str | None = None
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    digest: str | None = None
+    input: str = "img_{i}.bin"
+    output: str = "img_{i}_{k}"
+    labels: str = "labels.txt"
 
     def __post_init__(self) -> None:
-        if (self.asset is None) == (self.make is None):
-            raise DeclarationError(f"DataSet({self.name}): declare either asset or make, one of the two")
-
-
-@declared
-class Reference:
-    """Weights and data that belong together, and the figures they must give.
-
-    Weights are an ``asset``, or drawn by ``initialise`` (seeded weights, always named so). ``network_params`` may
-    narrow the network.
-    """
-
-    name: Literal["official", "bundled", "seeded"]
-    weights: Asset | None = None
-    initialise: str | None = None
-    network_params: Mapping[str, Scalar] = field(default_factory=dict)
-    data: DataSet | None = None
-    claims: tuple[Claim, ...] = ()
-
-    def __post_init__(self) -> None:
-        if (self.weights is None) == (self.initialise is None):
-            raise DeclarationError(f"Reference({self.name}): declare either weights or initialise, one of the two")
-        for claim in self.claims:
-            if claim.n is not None and (self.data is None or claim.n != self.data.n):
-                held = "no data" if self.data is None else f"{self.data.n} samples"
-                raise DeclarationError(
-                    f"Reference({self.name}): claim {claim.metric} is on n={claim.n}, its data has {held}"
-                )
+        for name, fields in (("input", ("{i}",)), ("output", ("{i}", "{k}"))):
+            if missing := [each for each in fields if each not in getattr(self, name)]:
+                raise DeclarationError(f"FileLayout.{name}: {getattr(self, name)!r} has no {missing[0]}")
 
 
 @declared
@@ -153,9 +118,9 @@ class Training:
 class Model:
     """A network with its contract: inputs, outputs, points, how it is fed and scored, what was published about it.
 
-    ``feed`` turns a sample's bytes into one item of the input, ``decode`` one item of the output into an answer,
-    ``metric`` scores it against the truth, ``compare`` compares decoded outputs. Accuracy is asked at
-    ``accuracy_batch``; batching proves the others.
+    ``feed`` turns a sample's content and the shape of one item into that item of the input, ``decode`` one item of the
+    output into an answer, ``metric`` scores it against the truth, ``compare`` compares decoded outputs. Accuracy is
+    asked at ``accuracy_batch``; batching proves the others. ``layout`` is the guide's, for tools that work on files.
     """
 
     name: str
@@ -174,6 +139,7 @@ class Model:
     decode: str
     metric: str
     compare: str
+    layout: FileLayout = field(default_factory=FileLayout)
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -187,14 +153,31 @@ class Model:
         choose(f"{where}.main", self.main, names)
         choose(f"{where}.accuracy_batch", str(self.accuracy_batch), [str(point.batch) for point in self.points])
         for index, form in enumerate(self.forms):
-            if not form.name.isidentifier():
-                raise DeclarationError(f"{where}.forms[{form.name}].name: not an identifier, so it cannot be a marker")
-            if form.parent is not None:
-                choose(f"{where}.forms[{form.name}].parent", form.parent, names[:index])
-            if form.promise != "none" and self.against(form) is None:
+            self._check_form(form, names[:index])
+        for reference in self.references:
+            deployed = reference.main or self.main
+            choose(f"{where}.references[{reference.name}].main", deployed, names)
+            if not self.makes(reference, self.form(deployed)):
                 raise DeclarationError(
-                    f"{where}.forms[{form.name}].promise: {form.promise!r}, but no form before it runs"
+                    f"{where}.references[{reference.name}].main: {deployed!r} cannot be made from this reference"
                 )
+
+    def _check_form(self, form: Form, before: list[str]) -> None:
+        where = f"Model({self.name}).forms[{form.name}]"
+        if not form.name.isidentifier():
+            raise DeclarationError(f"{where}.name: not an identifier, so it cannot be a marker")
+        for field_name, named in (("parent", form.parent), ("against", form.against)):
+            if named is not None:
+                choose(f"{where}.{field_name}", named, before)
+        for name in form.references:
+            choose(f"{where}.references", name, [reference.name for reference in self.references])
+        against = self.against(form)
+        if form.promise != "none" and against is None:
+            raise DeclarationError(f"{where}.promise: {form.promise!r}, but no form before it runs")
+        if against is not None and against.format not in RUNS:
+            raise DeclarationError(
+                f"{where}.against: {against.name!r} is of format {against.format!r}, which runs nowhere"
+            )
 
     def form(self, name: str) -> Form:
         """The form of that name."""
@@ -213,12 +196,26 @@ class Model:
             yield form
 
     def against(self, form: Form) -> Form | None:
-        """The form whose numbers this one must keep: the nearest ancestor that runs."""
-        return next((ancestor for ancestor in self.ancestors(form) if ancestor.format != "weights"), None)
+        """The form whose numbers this one must keep: the declared one, or the nearest ancestor that runs."""
+        if form.against is not None:
+            return self.form(form.against)
+        return next((ancestor for ancestor in self.ancestors(form) if ancestor.format in RUNS), None)
 
     def twin(self, form: Form) -> Form | None:
-        """The nearest ancestor in torch, where float noise can be measured."""
-        return next((ancestor for ancestor in self.ancestors(form) if ancestor.format == "torch"), None)
+        """The nearest form in torch on the way of ``against``, where float noise can be measured."""
+        found: Form | None = form
+        while found is not None and found.format != "torch":
+            found = self.against(found)
+        return found
+
+    def makes(self, reference: Reference, form: Form) -> bool:
+        """Whether a form can be made from a reference's weights: nothing on its way is for other references only."""
+        way = (form, *self.ancestors(form))
+        return all(not each.references or reference.name in each.references for each in way)
+
+    def deployed(self, reference: Reference) -> Form:
+        """The form of a reference that is deployed."""
+        return self.form(reference.main or self.main)
 
 
 def _distinct(where: str, names: list[str]) -> None:

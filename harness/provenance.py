@@ -13,7 +13,10 @@ from pathlib import Path
 
 from harness.registry import PROJECT
 
-LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "Pillow", "lmdb", "pytest", "pytest-benchmark", "safetensors")
+LIBRARIES = (
+    *("torch", "onnx", "onnxruntime", "numpy", "Pillow", "opencv-python-headless", "lmdb", "safetensors"),
+    *("paddle2onnx", "pytest", "pytest-benchmark"),
+)
 VOLATILE = ("load",)
 """What changes from minute to minute: recorded, but no difference between runs."""
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.model import Scalar, TensorSpec
+from harness.declaration import Scalar
+from harness.model import TensorSpec
+from harness.verdict import Absent
 
 Facts = Mapping[str, Scalar]
 
@@ -51,7 +54,7 @@ class Step:
             "step.revision": str(self.revision),
             "step.source": source_digest(self.function.__module__),
         }
-        parts |= {f"tool.{tool}": version(tool) for tool in self.tools}
+        parts |= {f"tool.{tool}": _version(tool) for tool in self.tools}
         parts |= _values("param", given.params)
         if given.network:
             parts["network"] = given.network
@@ -86,6 +89,16 @@ def source_digest(module: str) -> str:
     for name in sorted(seen):
         digest.update(f"{name}\n".encode() + _source(name))
     return digest.hexdigest()
+
+
+def _version(tool: str) -> str:
+    """A distribution's version. Raises ``Absent`` where it is not installed: some have no wheels for this Python."""
+    try:
+        return version(tool)
+    except PackageNotFoundError as error:
+        raise Absent(
+            f"no Python package {tool} for Python {platform.python_version()}; pip install -c constraints.txt {tool}"
+        ) from error
 
 
 def _values(prefix: str, params: Mapping[str, Scalar]) -> dict[str, str]:

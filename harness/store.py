@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.model import Scalar
-from harness.verdict import Broken
+from harness.declaration import Scalar
+from harness.verdict import Broken, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -137,14 +137,25 @@ class Store:
         except BaseException as error:
             # Native writers report a full disk in words of their own.
             full = isinstance(error, Exception) and shutil.disk_usage(self.root).free < LEAST_FREE
+            error = self._with_log(error, partial)
             shutil.rmtree(partial, ignore_errors=True)
             if full:
                 raise OSError(errno.ENOSPC, str(error)) from error
-            raise
+            raise error
         made = _read(folder)
         if made is None:
             raise Broken(f"{folder}: written a moment ago and already not what was written; check the disk")
         return made
+
+    def _with_log(self, error: BaseException, partial: Path) -> BaseException:
+        """The error, its log moved out of the folder that is removed now: what a tool printed is all that is left."""
+        log = error.log if isinstance(error, Outcome) else None
+        if log is None or not log.is_relative_to(partial):
+            return error
+        kept = self.root / ".logs" / f"{partial.name}-{log.name}"
+        kept.parent.mkdir(exist_ok=True)
+        log.replace(kept)
+        return type(error)(str(error).replace(str(log), str(kept)), log=kept)  # type: ignore[call-arg]
 
     def _because(self, name: str, parts: Mapping[str, str]) -> str:
         """Which parts of the key differ from the artefact of this name that was used last."""

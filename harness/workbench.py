@@ -10,11 +10,13 @@ from pathlib import Path
 from harness.assets import Assets
 from harness.backends import Availability, Backend, Session, machine
 from harness.cells import Cell
-from harness.datasets import DataError, DataSetReader, Sample
-from harness.model import DataSet, Form, Model, Reference
+from harness.datasets import DataError, DataSetReader
+from harness.evaluate import Prepared, Task
+from harness.model import Form, Model
+from harness.reference import DataSet, Reference
 from harness.registry import backends, resolve
 from harness.step import Step, StepInput
-from harness.store import Artefact, Store, file_digest
+from harness.store import Artefact, Store
 from harness.verdict import Absent
 
 
@@ -35,7 +37,6 @@ class Workbench:
         self.samples = samples
         self.float_noise: dict[tuple[str, str, tuple[str, ...]], float] = {}
         """Measured already by this process: model, reference and sample ids -> distance of single and double."""
-        self._digests: dict[Path, str] = {}
 
     def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
         """The artefact of a form under a reference's weights, with all that it is made from."""
@@ -45,11 +46,11 @@ class Workbench:
         if form.parent is not None:
             parent = self.form(model, reference, model.form(form.parent))
             sources["parent"], digests["parent"] = parent.folder, parent.digest
-        elif reference.weights is not None:
-            sources["weights"] = self.assets.find(reference.weights)
-            digests["weights"] = self._digest(sources["weights"])
-        else:
-            params["initialise"] = str(reference.initialise)
+        elif reference.initialise is not None:
+            params["initialise"] = reference.initialise
+        for asset in reference.weights if form.parent is None else ():
+            sources[asset.name] = self.assets.find(asset)
+            digests[asset.name] = self.assets.cache.digest(sources[asset.name])
         given = StepInput(
             sources=tuple(sources.values()),
             params=params,
@@ -79,21 +80,32 @@ class Workbench:
         with closing(resolve(data.reader)(folder, data.name)) as reader:
             yield reader
 
-    def pictures(self, model: Model, count: int) -> list[Sample]:
-        """The first samples of the model's bundled data, which every machine has: inputs for questions that compare
-        a form with another one, not with a published figure."""
-        data = model.reference("bundled").data
-        if data is None:
-            raise DataError(f"{model.name}: its bundled reference declares no data")
-        with self.data(data, exact=False) as reader:
-            return list(islice(reader.samples(), count))
+    def inputs(self, model: Model, reference: Reference, count: int) -> list[Prepared]:
+        """Prepared items for questions that compare a form with another one, not with a published figure.
+
+        Half of them come from the reference's own data where it is somebody else's and was found; the rest from the
+        model's bundled data, which every machine has.
+        """
+        sets = [model.reference("bundled").data]
+        if reference.data is not None and reference.data.asset and self.assets.locate(reference.data.asset):
+            sets.insert(0, reference.data)
+        items: list[Prepared] = []
+        for left, data in zip(range(len(sets), 0, -1), sets, strict=True):
+            if data is None:
+                raise DataError(f"{model.name}: its bundled reference declares no data")
+            task = Task.of(model, data)
+            with self.data(data, exact=False) as reader:
+                wanted = (count - len(items)) // left
+                items += [task.prepare(sample) for sample in islice(reader.samples(), wanted)]
+        if len(items) < count:
+            raise DataError(f"{model.name}: its data gives {len(items)} of {count} samples")
+        return items
 
     def weights(self, reference: Reference) -> str:
-        """The name of a reference's weights for the record: with the sha256 of the file that is really used."""
-        path = self.assets.locate(reference.weights) if reference.weights else None
-        if path is None:
-            return reference.name
-        return f"{reference.name} sha256:{self._digest(path)[:16]}"
+        """The name of a reference's weights for the record: with the sha256 of the files that are really used."""
+        paths = [self.assets.locate(asset) for asset in reference.weights]
+        digests = "+".join(self.assets.cache.digest(path)[:16] for path in paths if path is not None)
+        return f"{reference.name} sha256:{digests}" if digests else reference.name
 
     def available(self, name: str) -> tuple[Backend, Availability]:
         """A backend, and whether it can run on this machine."""
@@ -119,12 +131,6 @@ class Workbench:
         """A path for a file that an answer hands over to the run."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch / name
-
-    def _digest(self, path: Path) -> str:
-        """sha256 of a file of weights, read once a process."""
-        if path not in self._digests:
-            self._digests[path] = file_digest(path)
-        return self._digests[path]
 
     def _made(self, name: str, step: str, given: StepInput, digests: dict[str, str]) -> Artefact:
         builder: Step = resolve(step)

@@ -13,7 +13,8 @@ from hypothesis import settings
 
 from harness.datasets import Sample
 from harness.datasets.rendered.words import draw_word, encode_png
-from harness.model import BATCH, Form, Model, Point, Reference, TensorSpec
+from harness.model import BATCH, Form, Model, Point, TensorSpec
+from harness.reference import Reference
 from harness.registry import PROJECT, load_models, resolve
 from harness.step import StepInput
 
@@ -26,7 +27,7 @@ SMALL = {"width": 0.0625}
 Python = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of other people's files beside the project."""
     folder = PROJECT.parent / "shared"

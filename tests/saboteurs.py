@@ -16,9 +16,10 @@ from onnx import numpy_helper
 from harness.backends import Batch, Outputs, Session
 from harness.cells import Cell
 from harness.measure import Clocks, Measurement, TimingPlan, time_calls
-from harness.model import Form, Model, Reference
+from harness.model import Form, Model
 from harness.postprocess.ctc import ALPHABET, decode
 from harness.preprocess.crnn import preprocess
+from harness.reference import Reference
 from harness.store import Artefact
 from harness.workbench import Workbench
 
@@ -67,9 +68,9 @@ class SabotagedBench(Workbench):
         return Artefact(made.name, folder, made.key, "sabotaged", made.facts, made.because, made.size)
 
 
-def unnormalised(encoded: bytes) -> NDArray[np.float32]:
+def unnormalised(encoded: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Pixels as 0 to 1: the subtraction and the division left out."""
-    return preprocess(encoded) * np.float32(0.5) + np.float32(0.5)
+    return preprocess(encoded, shape) * np.float32(0.5) + np.float32(0.5)
 
 
 def decode_shifted(scores: NDArray[Any]) -> str:

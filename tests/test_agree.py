@@ -159,6 +159,13 @@ class TestVacuity:
         outputs[:, 4] = 0
         assert agree(outputs, outputs, 0.0, SPEC, undecided).nulls == ("zeros", "the output shifted by one")
 
+    def test_two_samples_with_one_answer_are_no_fault_but_half_of_them_are(self):
+        outputs = varied(6)
+        outputs[:, 4] = outputs[:, 3]
+        assert agree(outputs, outputs, 0.0, SPEC, undecided).nulls == ()
+        outputs[:, 1] = outputs[:, 2] = outputs[:, 0]
+        assert agree(outputs, outputs, 0.0, SPEC, undecided).nulls == ("another sample's output",)
+
     def test_a_bound_as_wide_as_the_outputs_is_vacuous(self):
         outputs = varied()
         assert len(agree(outputs, outputs, 100.0, SPEC, undecided).nulls) == 4

@@ -8,7 +8,8 @@ import pytest
 
 from harness.claim import Claim
 from harness.declaration import DeclarationError, choose
-from harness.model import BATCH, Asset, DataSet, Form, Point, Reference, TensorSpec
+from harness.model import BATCH, Form, Point, TensorSpec
+from harness.reference import Asset, DataSet, Reference
 
 FORM = {"name": "onnx", "parent": None, "step": "toy:export", "format": "onnx"}
 ASSET = Asset(name="a", patterns=("a",), licence="none", source="nowhere")
@@ -56,7 +57,7 @@ class TestValues:
             (lambda: Form(**{**FORM, "format": "onxx"}), "Form.format", "onnx"),
             (lambda: Form(**{**FORM, "precision": "fp23"}), "Form.precision", "fp32"),
             (lambda: TensorSpec(name="x", axes=(BATCH,), dtype="float23"), "TensorSpec.dtype", "float32"),
-            (lambda: Reference(name="oficial", weights=ASSET), "Reference.name", "official"),
+            (lambda: Reference(name="oficial", weights=(ASSET,)), "Reference.name", "official"),
             (lambda: TensorSpec(name="x", axes=("bach", 1), dtype="float32"), "TensorSpec(x).axes", "batch"),
             (lambda: Claim(metric="throughput", printed="1", source="s", clock="devise"), "Claim.clock", "device"),
         ],
@@ -145,7 +146,8 @@ class TestTree:
 
     def test_float_noise_is_measured_in_the_nearest_ancestor_in_torch(self, crnn):
         assert {crnn.twin(form).name for form in crnn.forms if form.format == "onnx"} == {"network"}
-        assert crnn.twin(crnn.form("network")) is None
+        assert crnn.twin(crnn.form("network")) == crnn.form("network")
+        assert crnn.twin(crnn.form("checkpoint")) is None
 
     def test_a_form_that_is_not_declared_is_refused_by_name(self, crnn):
         with pytest.raises(DeclarationError, match=r"Model\(crnn\): form: 'split_lst' .*did you mean 'split_lstm'"):
@@ -162,7 +164,7 @@ class TestDataAndWeights:
         with pytest.raises(DeclarationError, match=r"DataSet\(toy\): declare either asset or make"):
             DataSet(name="toy", reader="toy:Reader", n=3, **said)
 
-    @pytest.mark.parametrize("said", [{}, {"weights": ASSET, "initialise": "toy:draw"}], ids=["neither", "both"])
+    @pytest.mark.parametrize("said", [{}, {"weights": (ASSET,), "initialise": "toy:draw"}], ids=["neither", "both"])
     def test_weights_are_found_or_drawn_and_not_both(self, said):
         with pytest.raises(DeclarationError, match=r"Reference\(bundled\): declare either weights or initialise"):
             Reference(name="bundled", **said)
@@ -172,7 +174,7 @@ class TestDataAndWeights:
         claim = Claim(metric="acc", printed="0.7", hits=21, n=30, source="s")
         data = None if n is None else DataSet(name="toy", reader="toy:Reader", n=n, asset=ASSET)
         with pytest.raises(DeclarationError, match=r"Reference\(official\): claim acc is on n=30, its data has"):
-            Reference(name="official", weights=ASSET, data=data, claims=(claim,))
+            Reference(name="official", weights=(ASSET,), data=data, claims=(claim,))
 
 
 class TestTensors:

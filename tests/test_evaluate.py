@@ -19,7 +19,7 @@ from harness.preprocess.crnn import preprocess
 from harness.verdict import Refused
 
 
-def feed(content: bytes) -> np.ndarray:
+def feed(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Two numbers of a sample's bytes."""
     number = int(content)
     return np.array([number, -number], dtype=np.float32)
@@ -35,6 +35,7 @@ class Halves:
 
     name = "halves; version 1"
     columns = ("hits", "n", "even")
+    shares = ("acc",)
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         return (int(predicted == truth), 1, int(int(truth) % 2 == 0))
@@ -100,7 +101,9 @@ class TestOutcomes:
     def test_one_outcome_a_sample_in_order_at_any_size_batch_and_window(self, task, n, batch, window):
         session = Session(window)
         found = scores(task, session, numbered(n), batch)
-        assert found == [Scored(f"set/{at:04d}", str(at), str(at), (1, 1, int(at % 2 == 0))) for at in range(n)]
+        assert found == [
+            Scored(f"set/{at:04d}", str(at), str(at), (1, 1, int(at % 2 == 0)), np.empty(0)) for at in range(n)
+        ]
         assert session.sizes == [batch] * (n // batch) + ([n % batch] if n % batch else [])
 
     def test_a_wrong_answer_is_a_miss_of_its_own_sample(self, task):
@@ -113,14 +116,14 @@ class TestOutcomes:
 
     @pytest.mark.parametrize("n", [1, 3, 4, 7, 8])
     def test_stacked_batches_hold_every_sample_and_the_last_may_be_short(self, task, n):
-        batches = stack(task, numbered(n), 4)
+        batches = stack([task.prepare(sample) for sample in numbered(n)], task.model, 4)
         assert [len(batch.ids) for batch in batches] == [4] * (n // 4) + ([n % 4] if n % 4 else [])
         assert [name for batch in batches for name in batch.ids] == [sample.id for sample in numbered(n)]
         assert np.concatenate([batch.inputs["x"] for batch in batches])[:, 1].tolist() == [-at for at in range(n)]
 
     def test_the_task_of_a_declaration_feeds_decodes_and_scores(self, crnn, words):
         found = Task.of(crnn)
-        assert found.prepare(words[0]).shape == crnn.inputs[0].shape(1)[1:]
+        assert found.prepare(words[0]).value.shape == crnn.inputs[0].shape(1)[1:]
         assert found.decode(np.zeros((26, 37))) == ""
         assert found.metric.columns[:2] == ("hits", "n")
 
@@ -211,7 +214,7 @@ class TestRefusals:
                 yield Outputs(("set/0000",), {"y": np.zeros((3, 1, 2), np.float32)})
 
         with pytest.raises(Refused, match="answered more batches than it was given"):
-            list(answered(Eager(), stack(task, numbered(1), 1), task.model))
+            list(answered(Eager(), stack([task.prepare(sample) for sample in numbered(1)], task.model, 1), task.model))
 
     def test_outputs_as_declared_are_not_refused(self, task):
         outputs = Outputs(("a", "b"), {"y": np.zeros((3, 2, 2), np.float32)})
@@ -237,14 +240,14 @@ class TestStream:
 
     def test_a_picture_that_cannot_be_decoded_is_named_by_its_sample(self, crnn, words):
         broken = Sample("words/broken", words[0].content[:200], "truth")
-        with pytest.raises(DataError, match=r"^words/broken: its picture cannot be decoded: .*; 200 bytes$"):
+        with pytest.raises(DataError, match=r"^words/broken: cannot be prepared: .*; 200 bytes$"):
             Task.of(crnn).prepare(broken)
 
     def test_a_picture_that_claims_an_enormous_size_is_named_by_its_sample(self, crnn, words):
         header = bytearray(words[0].content)
         header[16:24] = struct.pack(">II", 60_000, 60_000)
         header[29:33] = struct.pack(">I", zlib.crc32(bytes(header[12:29])))
-        with pytest.raises(DataError, match=r"^words/enormous: its picture cannot be decoded"):
+        with pytest.raises(DataError, match=r"^words/enormous: cannot be prepared"):
             Task.of(crnn).prepare(Sample("words/enormous", bytes(header), "truth"))
 
     def test_a_sample_that_cannot_be_decoded_ends_the_stream_where_it_lies(self, task):
@@ -252,7 +255,7 @@ class TestStream:
         samples[9] = Sample("set/0009", b"no number", "9")
         outcomes = evaluate(Session(), samples, task, 2)
         assert [next(outcomes).truth for _ in range(8)] == [str(at) for at in range(8)]
-        with pytest.raises(DataError, match=r"^set/0009: its picture cannot be decoded: invalid literal"):
+        with pytest.raises(DataError, match=r"^set/0009: cannot be prepared: invalid literal"):
             next(outcomes)
 
     def test_an_error_of_the_data_set_passes_through(self, task):
@@ -264,6 +267,7 @@ class TestStream:
             scores(task, Session(), damaged(), 2)
 
     def test_the_picture_decoder_is_the_declared_one(self, crnn, words):
-        (batch,) = stack(Task.of(crnn), words, len(words))
+        task = Task.of(crnn)
+        (batch,) = stack([task.prepare(word) for word in words], crnn, len(words))
         assert batch.inputs["actual_input_1"].shape == (len(words), 1, 32, 100)
         assert np.array_equal(batch.inputs["actual_input_1"][3], preprocess(words[3].content))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.datasets.rendered.words import draw_word, encode_png
-from harness.preprocess.crnn import HEIGHT, WIDTH, normalise, preprocess
+from harness.preprocess.crnn import SHAPE, normalise, preprocess
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 120))
 
@@ -43,7 +43,7 @@ class TestInput:
     @given(SIZES, st.sampled_from(["L", "RGB", "RGBA"]), st.integers(0, 99))
     def test_any_picture_becomes_one_grey_plane_between_minus_one_and_one(self, size, mode, seed):
         found = preprocess(encoded(picture(size, mode, seed)))
-        assert (found.shape, found.dtype) == ((1, HEIGHT, WIDTH), np.float32)
+        assert (found.shape, found.dtype) == (SHAPE, np.float32)
         assert found.min() >= -1
         assert found.max() <= 1
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from harness.networks.crnn import Crnn
-from harness.training import recognition
+from harness.training import loop
 from harness.training.__main__ import main
-from harness.training.recognition import Schedule, train
+from harness.training.loop import Schedule
+from harness.training.recognition import train
 
 MAKE = partial(Crnn, width=0.0625)
 PARAMS = {
@@ -30,8 +31,8 @@ PARAMS = {
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves every second step and reports every step, so that a short training has something to resume."""
-    monkeypatch.setattr(recognition, "SAVE_EVERY", 2)
-    monkeypatch.setattr(recognition, "REPORT_EVERY", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 2)
+    monkeypatch.setattr(loop, "REPORT_EVERY", 1)
 
 
 def interrupt_at(step: int):

@@ -1,16 +1,20 @@
-"""The root of every tree of forms: a checkpoint of any known kind, or seeded weights, as single-precision safetensors
-with the network's own keys."""
+"""The roots of trees of forms: weights of any known kind, or seeded ones, as single-precision safetensors with the
+network's own keys; and a published Paddle program as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from harness.checkpoints.paddle_layers import state_of
+from harness.checkpoints.paddle_program import Program, read_parameters, read_program
 from harness.checkpoints.pth import read_pth
 from harness.networks.load import WEIGHTS
 from harness.registry import resolve
@@ -26,6 +30,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise Refused(f"{path}: not a readable safetensors file: {error}") from error
 
 
+PAIR = (".pdmodel", ".pdiparams")
 READERS: Mapping[str, Callable[[Path], dict[str, Tensor]]] = {
     ".pth": read_pth,
     ".pt": read_pth,
@@ -35,16 +40,46 @@ READERS: Mapping[str, Callable[[Path], dict[str, Tensor]]] = {
 
 @step(revision=1, tools=("torch", "safetensors", "numpy"))
 def collect(given: StepInput, out: Path) -> Facts:
-    """The weights of the one source file, or those that ``initialise`` draws from ``seed`` where there is none."""
+    """The weights of the source files, or those that ``initialise`` draws from ``seed`` where there are none."""
     network: Any = resolve(given.network)
-    if given.sources:
+    if not given.sources:
+        draw = resolve(str(given.params["initialise"]))
+        state = draw(network(**given.network_params), int(given.params["seed"]))
+    elif is_program(given.sources):
+        program, tensors = _read_pair(given.sources)
+        state = state_of(network(**given.network_params), program, tensors)
+    else:
         path = given.sources[0]
         if path.suffix not in READERS:
             raise Refused(f"{path}: no reader for {path.suffix!r}; known: {', '.join(READERS)}")
-        state = {network.canonical_key(key): tensor for key, tensor in READERS[path.suffix](path).items()}
-    else:
-        draw = resolve(str(given.params["initialise"]))
-        state = draw(network(**given.network_params), int(given.params["seed"]))
+        # Networks that were published under several spellings of their keys say which is theirs.
+        own_key = getattr(network, "canonical_key", str)
+        state = {own_key(key): tensor for key, tensor in READERS[path.suffix](path).items()}
     whole = {key: (value.float() if value.is_floating_point() else value).contiguous() for key, value in state.items()}
     save_file(whole, out / WEIGHTS)
     return {"keys": len(whole)}
+
+
+@step(revision=1, tools=("protobuf",))
+def program(given: StepInput, out: Path) -> Facts:
+    """The Paddle inference model under the names that its tools expect; its two files belong together."""
+    if not is_program(given.sources):
+        raise Refused(
+            f"expected {' and '.join(PAIR)}, found {', '.join(path.name for path in given.sources) or 'none'}"
+        )
+    found, tensors = _read_pair(given.sources)
+    for path in given.sources:
+        shutil.copyfile(path, out / f"inference{path.suffix}")
+    parameters = sum(tensor.size for tensor in tensors.values())
+    return {"operators": len(found.operators), "tensors": len(tensors), "numbers": parameters}
+
+
+def is_program(sources: Sequence[Path]) -> bool:
+    """Whether files are a Paddle inference model: its program and its parameters."""
+    return {path.suffix for path in sources} == set(PAIR)
+
+
+def _read_pair(sources: Sequence[Path]) -> tuple[Program, dict[str, NDArray[Any]]]:
+    by_suffix = {path.suffix: path for path in sources}
+    found = read_program(by_suffix[".pdmodel"])
+    return found, read_parameters(by_suffix[".pdiparams"], found)

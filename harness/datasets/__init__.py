@@ -11,7 +11,10 @@ from harness.verdict import Broken
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: an id that is stable across runs, the bytes as they are stored, and its truth."""
+    """One sample: an id that is stable across runs, its content, and its truth.
+
+    The content is bytes as they are stored: an encoded picture, or the raw numbers of a tensor prepared by others.
+    """
 
     id: str
     content: bytes

@@ -7,10 +7,12 @@ from typing import Protocol
 
 
 class Metric(Protocol):
-    """What a sample counts, and what the sums mean. The first column is the hit that flips are counted by."""
+    """What a sample counts, and what the sums mean. The first column is the hit that flips are counted by; ``shares``
+    names the values that are the share of hits, up to an epsilon that keeps an empty set from dividing by zero."""
 
     name: str
     columns: tuple[str, ...]
+    shares: tuple[str, ...]
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         """The counts of one sample, one number a column."""

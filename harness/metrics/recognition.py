@@ -16,6 +16,7 @@ class LowerCaseWords:
 
     name = "acc: exact match with the lower-cased label, every label counted; version 1"
     columns = ("hits", "n", "unspellable")
+    shares = ("acc",)
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         """Whether it is a hit, one, and whether the label lies outside the alphabet."""

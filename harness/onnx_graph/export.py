@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 import torch
 
-from harness.model import TensorSpec
 from harness.networks.load import load_network
+from harness.onnx_graph.interface import declare_shapes
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
 
@@ -45,19 +45,7 @@ def torch_to_onnx(given: StepInput, out: Path) -> Facts:
     found = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
     if found != [opset]:
         raise Refused(f"asked the exporter for opset {opset}, it wrote {found}")
-    for spec, value in zip(given.outputs, graph.graph.output, strict=True):
-        _declare_shape(value, spec)
+    declare_shapes(graph.graph.output, given.outputs)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, out / MODEL)
     return {"opset": opset, "nodes": len(graph.graph.node)}
-
-
-def _declare_shape(value: onnx.ValueInfoProto, spec: TensorSpec) -> None:
-    dimensions = value.type.tensor_type.shape.dim
-    if len(dimensions) != len(spec.axes):
-        raise Refused(f"{spec.name}: exported with {len(dimensions)} axes, declared {list(spec.axes)}")
-    for dimension, axis in zip(dimensions, spec.axes, strict=True):
-        if isinstance(axis, int):
-            dimension.dim_value = axis
-        else:
-            dimension.dim_param = axis

@@ -9,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-HEIGHT, WIDTH = 32, 100
+SHAPE = (1, 32, 100)
 
 
-def preprocess(encoded: bytes) -> NDArray[np.float32]:
-    """An encoded picture (PNG, JPEG) as 1 x 32 x 100 float32 in [-1, 1].
+def preprocess(encoded: bytes, shape: tuple[int, ...] = SHAPE) -> NDArray[np.float32]:
+    """An encoded picture (PNG, JPEG) as 1 x height x width float32 in [-1, 1]; 1 x 32 x 100 was published.
 
     Grey by Pillow's ``L``, then Pillow's bicubic without keeping the aspect ratio: OpenCV's bicubic differs by up to
     36 grey levels, so it is no substitute. Raises ``OSError`` or ``ValueError`` where Pillow cannot decode the bytes.
     """
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
-            return normalise(picture)
+            return normalise(picture, shape)
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
 
 
-def normalise(picture: Image.Image) -> NDArray[np.float32]:
-    """A decoded picture as 1 x 32 x 100 float32 in [-1, 1]."""
-    grey: Any = picture.convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+def normalise(picture: Image.Image, shape: tuple[int, ...] = SHAPE) -> NDArray[np.float32]:
+    """A decoded picture as 1 x height x width float32 in [-1, 1]."""
+    _, height, width = shape
+    grey: Any = picture.convert("L").resize((width, height), Image.Resampling.BICUBIC)
     scaled = np.asarray(grey, dtype=np.float32) / np.float32(255)
     return ((scaled - np.float32(0.5)) / np.float32(0.5))[np.newaxis]

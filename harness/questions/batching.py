@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.agree import NOISE_FACTOR, item_distances, null_outputs
+from harness.agree import ANOTHER, NOISE_FACTOR, item_distances, null_outputs, passes
 from harness.backends import Batch, Session
 from harness.cells import Ask
-from harness.datasets import Sample
-from harness.evaluate import Task, answered, stack
+from harness.evaluate import Prepared, answered, stack
 from harness.model import Model
-from harness.questions.agreement import float_noise
+from harness.questions.agreement import LEAST_ITEMS, float_noise
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
 
@@ -23,41 +22,42 @@ ALONE = 4
 
 
 def ask(bench: Workbench, ask: Ask) -> Answer:
-    """Maps words singly and in batches through one session; distances within the float-noise bound of the model,
+    """Maps items singly and in batches through one session; distances within the float-noise bound of the model,
     and none at all between two answers to the same batch."""
     cell, model = ask.at, ask.model
     reference = model.reference(ask.reference)
     size = cell.point.batch
-    task = Task.of(model)
-    words = bench.pictures(model, size + max(1, size // 2))
-    noise = float_noise(bench, cell, reference, stack(task, words, size))
+    wanted = size + max(1, size // 2)
+    items = bench.inputs(model, reference, max(wanted, LEAST_ITEMS))
+    noise = float_noise(bench, cell, reference, stack(items, model, size))
+    items = items[:wanted]
     with bench.open(cell, reference) as session:
-        distances, null = _distances(session, model, task, words, size)
+        distances, null = _distances(session, model, items, size)
     bound = NOISE_FACTOR * noise
     allowed = {name: 0.0 if name == "repeated" else bound for name in distances}
     over = [name for name, distance in distances.items() if not distance <= allowed[name]]
     figures: dict[str, Figure] = dict(distances)
-    figures |= {"bound": bound, "noise": noise, "n": len(words)}
+    figures |= {"bound": bound, "noise": noise, "n": len(items)}
     line = ", ".join(f"{name} {distance:.3g}" for name, distance in distances.items())
-    line = f"distances to the full batch: {line}; bound {bound:.3g} (repeated: 0), batch {size}, n={len(words)}"
+    line = f"distances to the full batch: {line}; bound {bound:.3g} (repeated: 0), batch {size}, n={len(items)}"
     if over:
         return Answer(verdict=Verdict.FAIL, line=f"{', '.join(over)} over the bound; {line}", figures=figures)
-    if null <= bound:
+    if passes(ANOTHER, null, bound):
         line = f"vacuous: another sample's output would pass too; {line}"
         return Answer(verdict=Verdict.INCONCLUSIVE, line=line, figures=figures)
     return Answer(verdict=Verdict.PASS, line=line, figures=figures)
 
 
 def _distances(
-    session: Session, model: Model, task: Task, words: Sequence[Sample], size: int
-) -> tuple[dict[str, float], float]:
-    """The distances of each way of asking to the full batch, and the least one of another sample's output to it."""
-    full, short = stack(task, words, size)[:2]
+    session: Session, model: Model, items: Sequence[Prepared], size: int
+) -> tuple[dict[str, float], NDArray[Any]]:
+    """The distances of each way of asking to the full batch, and those of other samples' outputs to it."""
+    full, short = stack(items, model, size)[:2]
     places = sorted({int(place) for place in np.linspace(0, size - 1, ALONE)})
     # One stream, so that a session that remembers anything is caught: full, short, full again, reversed, then singles.
-    singles = stack(task, [words[place] for place in places], 1)
+    singles = stack([items[place] for place in places], model, 1)
     asked = [full, short, full, _reversed(full, model), *singles]
-    first, tail, again, backward, *alone = _outputs(session, [*asked, *stack(task, words[-1:], 1)], model)
+    first, tail, again, backward, *alone = _outputs(session, [*asked, *stack(items[-1:], model, 1)], model)
     tail_alone = alone.pop()
     distances = {
         "alone": max(
@@ -68,8 +68,8 @@ def _distances(
         "repeated": float(item_distances(first, again).max()),
     }
     among = np.concatenate([first, tail])
-    another = null_outputs(among)["another sample's output"]
-    return distances, float(item_distances(among, another).min())
+    another = null_outputs(among)[ANOTHER]
+    return distances, item_distances(among, another)
 
 
 def _outputs(session: Session, batches: Sequence[Batch], model: Model) -> list[NDArray[Any]]:

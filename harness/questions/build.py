@@ -11,6 +11,9 @@ from harness.store import Artefact
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
 
+SHOWN = ("opset", "nodes", "parameters", "keys", "operators", "tensors")
+"""Facts of a form that its line names, where it has them."""
+
 
 def ask(bench: Workbench, ask: Ask) -> Answer:
     """Builds the form, or finds it built, and compares it with its declaration; all differences in one line."""
@@ -25,7 +28,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         differences = list(_facts_differ(form, made))
     if differences:
         return Answer(verdict=Verdict.FAIL, line="; ".join(differences), figures=figures)
-    shown = ", ".join(f"{name} {figures[name]}" for name in ("opset", "nodes", "parameters", "keys") if name in figures)
+    shown = ", ".join(f"{name} {figures[name]}" for name in SHOWN if name in figures)
     return Answer(verdict=Verdict.PASS, line=f"as declared: {shown}, {figures['size']} bytes", figures=figures)
 
 

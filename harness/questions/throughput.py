@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.cells import Ask
-from harness.evaluate import Task, answered, stack
+from harness.evaluate import answered, stack
 from harness.measure import TimingPlan, judge
 from harness.verdict import Answer, Refused
 from harness.workbench import Workbench
@@ -16,10 +16,10 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     and after, and another batch gives another one. Timings of several processes exclude each other."""
     cell, model = ask.at, ask.model
     size = cell.point.batch
-    words = bench.pictures(model, 2 * size)
-    batch, other = stack(Task.of(model), words, size)
+    reference = model.reference(ask.reference)
+    batch, other = stack(bench.inputs(model, reference, 2 * size), model, size)
     output = model.outputs[0].name
-    with bench.open(cell, model.reference(ask.reference)) as session:
+    with bench.open(cell, reference) as session:
         with bench.store.lock("timing"):
             measurement = session.measure(batch, TimingPlan())
         first, second, third = (found.values[output] for found in answered(session, [batch, other, batch], model))

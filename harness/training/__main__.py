@@ -19,10 +19,12 @@ from torch import nn
 
 from harness.assets import Assets
 from harness.cells import Scope, asks
-from harness.declaration import DeclarationError
-from harness.model import Asset, DataSet, Model, Reference, Scalar
+from harness.declaration import DeclarationError, Scalar
+from harness.evaluate import Task
+from harness.model import Model
 from harness.provenance import provenance
 from harness.questions.accuracy import ask as ask_accuracy
+from harness.reference import Asset, DataSet, Reference
 from harness.registry import PROJECT, choose_model, load_models, resolve
 from harness.store import Store, file_digest
 from harness.verdict import Figure, Outcome
@@ -72,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness.training",
         description="Trains the bundled checkpoint of a model on rendered data, by the recipe of its declaration. "
-        "Deterministic in its steps, resumable (run it again with the same --work), about 40 minutes for crnn on two "
-        "cores.",
+        "Deterministic in its steps, resumable (run it again with the same --work), about 40 minutes on two cores.",
     )
     parser.add_argument("model", help="name of a declaration, such as crnn")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: suites/references/MODEL")
@@ -114,7 +115,7 @@ def _figures(model: Model, weights: Path, real: list[Path]) -> dict[str, dict[st
     figures: dict[str, dict[str, Figure]] = {}
     with TemporaryDirectory() as scratch:
         for name, data in scored.items():
-            reference = replace(bundled, weights=asset, data=data, claims=())
+            reference = replace(bundled, weights=(asset,), data=data, claims=())
             figures[name] = _score(
                 model, reference, Path(scratch), (weights.parent, *(folder.parent for folder in real))
             )
@@ -123,10 +124,17 @@ def _figures(model: Model, weights: Path, real: list[Path]) -> dict[str, dict[st
 
 
 def _score(model: Model, reference: Reference, scratch: Path, folders: tuple[Path, ...]) -> dict[str, Figure]:
-    only = replace(model, references=(reference,))
-    ask = next(ask for ask in asks("accuracy", {model.name: only}, Scope()) if ask.form.name == model.main)
+    others = (each for each in model.references if each.name != reference.name)
+    changed = replace(model, references=(reference, *others))
+    found = Scope(found=frozenset({(model.name, reference.name)}))
+    ask = next(
+        ask
+        for ask in asks("accuracy", {model.name: changed}, found)
+        if (ask.reference, ask.form) == (reference.name, model.deployed(reference))
+    )
+    task = Task.of(model)
     answer = ask_accuracy(Workbench(Store(scratch / "store"), Assets(folders), scratch), ask)
-    return {name: answer.figures[name] for name in ("hits", "n", "unspellable")}
+    return {name: answer.figures[name] for name in task.metric.columns}
 
 
 def _say(line: str) -> None:

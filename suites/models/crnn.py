@@ -1,7 +1,8 @@
 """CRNN for text lines of 0-9a-z: guide 001, from a PyTorch checkpoint to ONNX at opset 11."""
 
 from harness.claim import Claim
-from harness.model import BATCH, Asset, DataSet, Form, Model, Point, Reference, TensorSpec, Training
+from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.reference import Asset, DataSet, Reference
 
 CHECKPOINT = Asset(
     name="gpu_checkpoint_12_acc_0.7923.pth",
@@ -93,7 +94,7 @@ MODEL = Model(
     references=(
         Reference(
             name="official",
-            weights=CHECKPOINT,
+            weights=(CHECKPOINT,),
             data=DataSet(name="iiit5k", reader="harness.datasets.lmdb_words:LmdbWords", asset=IIIT5K, n=3000),
             claims=(
                 Claim(
@@ -121,7 +122,7 @@ MODEL = Model(
         Reference(name="seeded", initialise="harness.networks.seeded:condition"),
         Reference(
             name="bundled",
-            weights=BUNDLED,
+            weights=(BUNDLED,),
             network_params={"width": 0.25},
             data=RENDERED,
             claims=(

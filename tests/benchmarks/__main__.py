@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from statistics import median
 
 from harness.assets import Assets
@@ -43,8 +44,8 @@ def overhead(options: argparse.Namespace) -> None:
     import onnxruntime
 
     model, bench, cell = _deployed(options.batch)
-    task, words = Task.of(model), bench.pictures(model, options.batch)
-    (batch,) = stack(task, words, options.batch)
+    items = bench.inputs(model, model.reference("seeded"), options.batch)
+    (batch,) = stack(items, model, options.batch)
     reference = model.reference(options.reference)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
@@ -69,8 +70,10 @@ def stream(options: argparse.Namespace) -> None:
     """Words a second of the whole evaluation divided by those of inference alone on prepared batches, in turn, wall."""
     model, bench, cell = _deployed(options.batch)
     task = Task.of(model)
-    words = bench.pictures(model, 10 * options.batch)
-    batches = stack(task, words, options.batch)
+    data = model.reference("bundled").data
+    with bench.data(data) as reader:
+        words = list(islice(reader.samples(), 10 * options.batch))
+    batches = stack([task.prepare(word) for word in words], model, options.batch)
     ratios: list[float] = []
     with bench.open(cell, model.reference(options.reference)) as session:
         _seconds(lambda: list(session.map(batches)))

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from harness.model import Point, Reference
+from harness.model import Point
+from harness.reference import Reference
 from harness.registry import load_models
 
 CRNN = load_models()["crnn"]

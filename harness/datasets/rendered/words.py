@@ -30,9 +30,9 @@ MOST_NOISE = 10
 def draw_word(seed: int, index: int) -> tuple[Image.Image, str]:
     """Word ``index`` of the set ``seed``: a grey picture of its natural size (about 20 to 60 rows) and its label."""
     rng = np.random.default_rng((seed, index))
-    label = _spell(rng)
-    mask = _letters(label, FONT_SIZES[rng.integers(len(FONT_SIZES))], rng)
-    mask = _distort(mask, rng)
+    label = spell(rng)
+    mask = font_mask(label, FONT_SIZES[rng.integers(len(FONT_SIZES))], rng)
+    mask = distort(mask, rng)
     if rng.random() < 0.5:
         mask = mask.filter(ImageFilter.GaussianBlur(float(rng.integers(2, 9)) / 10))
     return _shade(mask, rng), label
@@ -66,7 +66,7 @@ class PixelDigest:
         return self._hash.hexdigest()
 
 
-def _spell(rng: np.random.Generator) -> str:
+def spell(rng: np.random.Generator) -> str:
     length = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
     text = "".join(CHARACTERS[i] for i in rng.integers(len(CHARACTERS), size=length))
     return text.upper() if rng.random() < 0.5 else text
@@ -82,7 +82,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _letters(label: str, size: int, rng: np.random.Generator) -> Image.Image:
+def font_mask(label: str, size: int, rng: np.random.Generator) -> Image.Image:
     font = _font(size)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(label))
     margin_x, margin_y = (int(m) for m in rng.integers(2, 7, size=2))
@@ -91,7 +91,7 @@ def _letters(label: str, size: int, rng: np.random.Generator) -> Image.Image:
     return mask
 
 
-def _distort(mask: Image.Image, rng: np.random.Generator) -> Image.Image:
+def distort(mask: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Turns and shears about the centre, on a canvas grown so that no letter is cut off."""
     turn = radians(float(rng.integers(-100, 101)) / 100 * TURN_DEGREES)
     shear = tan(radians(float(rng.integers(-100, 101)) / 100 * SHEAR_DEGREES))

@@ -1,0 +1,24 @@
+"""Accuracy of classifiers, as PaddleOCR counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+EPSILON = 1e-5
+"""Added to n by ``ClsMetric`` (``ppocr/metrics/cls_metric.py``), so that 21 of 30 is 0.69999977."""
+
+
+class ClassAccuracy:
+    """PaddleOCR's classification accuracy: hits / (n + 1e-5). A perfect result is therefore never exactly 1."""
+
+    name = "acc: equal class, hits / (n + 1e-5); version 1"
+    columns = ("hits", "n")
+    shares = ("acc",)
+
+    def count(self, predicted: str, truth: str) -> tuple[float, ...]:
+        """Whether it is a hit, and one."""
+        return (int(predicted == truth), 1)
+
+    def value(self, sums: Sequence[float]) -> Mapping[str, float]:
+        """``acc``."""
+        return {"acc": sums[0] / (sums[1] + EPSILON)}

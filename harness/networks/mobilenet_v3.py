@@ -1,0 +1,114 @@
+"""MobileNetV3 as PaddleOCR builds it for text lines (``rec_mobilenet_v3.py``): strides that keep the width, squeeze and
+excitation with a hard sigmoid of slope 0.2, and widths rounded to multiples of 8 (Howard et al., arXiv:1905.02244)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+"""Of every batch normalisation; Paddle's default and torch's."""
+
+
+class Unit(NamedTuple):
+    """One residual unit before scaling."""
+
+    kernel: int
+    expanded: int
+    channels: int
+    squeezed: bool
+    hard_swish: bool
+    stride: tuple[int, int]
+
+
+# The small network. Height is halved, width kept, wherever the published network strides (2, 1).
+SMALL = (
+    Unit(3, 16, 16, True, False, (2, 1)),
+    Unit(3, 72, 24, False, False, (2, 1)),
+    Unit(3, 88, 24, False, False, (1, 1)),
+    Unit(5, 96, 40, True, True, (2, 1)),
+    Unit(5, 240, 40, True, True, (1, 1)),
+    Unit(5, 240, 40, True, True, (1, 1)),
+    Unit(5, 120, 48, True, True, (1, 1)),
+    Unit(5, 144, 48, True, True, (1, 1)),
+    Unit(5, 288, 96, True, True, (2, 1)),
+    Unit(5, 576, 96, True, True, (1, 1)),
+    Unit(5, 576, 96, True, True, (1, 1)),
+)
+STEM, LAST = 16, 576
+
+
+def scaled(channels: float, divisor: int = 8) -> int:
+    """The multiple of ``divisor`` nearest to ``channels``, never more than a tenth below it (``make_divisible``)."""
+    found = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return found + divisor if found < 0.9 * channels else found
+
+
+class ConvBNLayer(nn.Module):
+    """Convolution without bias, batch normalisation, and an activation or none."""
+
+    def __init__(
+        self, channels: tuple[int, int], kernel: int, stride: tuple[int, int], groups: int, activation: nn.Module
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(*channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(channels[1], eps=EPSILON)
+        self.activation = activation
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.activation(self.bn(self.conv(features)))
+        return found
+
+
+class SEModule(nn.Module):
+    """Squeeze and excitation. The gate is Paddle's hard sigmoid, slope 0.2: torch's own has 1/6."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.conv1 = nn.Conv2d(channels, channels // 4, 1)
+        self.conv2 = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        gate = self.conv2(torch.relu(self.conv1(self.avg_pool(features))))
+        return features * torch.clamp(0.2 * gate + 0.5, 0.0, 1.0)
+
+
+class ResidualUnit(nn.Module):
+    """Expansion, depthwise convolution, squeeze and excitation, projection; a shortcut where shapes allow it."""
+
+    def __init__(self, before: int, unit: Unit, scale: float) -> None:
+        super().__init__()
+        wide, after = scaled(unit.expanded * scale), scaled(unit.channels * scale)
+        activation: nn.Module = nn.Hardswish() if unit.hard_swish else nn.ReLU()
+        self.shortcut = unit.stride == (1, 1) and before == after
+        self.expand_conv = ConvBNLayer((before, wide), 1, (1, 1), 1, activation)
+        self.bottleneck_conv = ConvBNLayer((wide, wide), unit.kernel, unit.stride, wide, activation)
+        self.mid_se = SEModule(wide) if unit.squeezed else nn.Identity()
+        self.linear_conv = ConvBNLayer((wide, after), 1, (1, 1), 1, nn.Identity())
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.linear_conv(self.mid_se(self.bottleneck_conv(self.expand_conv(features))))
+        return features + found if self.shortcut else found
+
+
+class MobileNetV3Small(nn.Module):
+    """B x 3 x H x W -> B x ``out_channels`` x H/32 x W/4."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        stem, self.out_channels = scaled(STEM * scale), scaled(LAST * scale)
+        self.conv1 = ConvBNLayer((3, stem), 3, (2, 2), 1, nn.Hardswish())
+        self.blocks = nn.Sequential()
+        before = stem
+        for unit in SMALL:
+            self.blocks.append(ResidualUnit(before, unit, scale))
+            before = scaled(unit.channels * scale)
+        self.conv2 = ConvBNLayer((before, self.out_channels), 1, (1, 1), 1, nn.Hardswish())
+        self.pool = nn.MaxPool2d(2, 2)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        found: Tensor = self.pool(self.conv2(self.blocks(self.conv1(pictures))))
+        return found

@@ -1,0 +1,104 @@
+"""What a declaration says of weights and data: assets, data sets, references and the outputs that they must give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from harness.claim import Claim
+from harness.declaration import DeclarationError, Scalar, declared
+
+
+@declared
+class Archive:
+    """A tar or zip file that holds an asset: its name where it is stored, and where it can be fetched."""
+
+    name: str
+    url: str | None = None
+    sha256: str | None = None
+
+
+@declared
+class Asset:
+    """A file or folder that a reference needs.
+
+    ``patterns`` are globs relative to an assets folder, to an unpacked ``archive``, or to the project for what it
+    ships. Size and sha256 are checked before use where declared. ``url`` is where the file itself can be fetched.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    licence: str
+    source: str
+    sha256: str | None = None
+    size: int | None = None
+    url: str | None = None
+    archive: Archive | None = None
+    shipped: bool = False
+
+
+@declared
+class DataSet:
+    """Samples with their truth: an asset of somebody else's, or made by a step of ours (``make`` with ``params``).
+
+    ``n`` and ``digest`` (of pixels and labels, where we make them) tie claims to exactly these samples. ``feed`` says
+    how its samples become inputs, where that is not the model's way: stored tensors are fed as they are.
+    """
+
+    name: str
+    reader: str
+    n: int
+    asset: Asset | None = None
+    make: str | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    digest: str | None = None
+    feed: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.asset is None) == (self.make is None):
+            raise DeclarationError(f"DataSet({self.name}): declare either asset or make, one of the two")
+
+
+@declared
+class Golden:
+    """Outputs that a reference's weights must give: a file of the project, and how far from it any output may lie.
+
+    They show the faults that accuracy cannot see. ``python -m harness golden`` writes the file.
+    """
+
+    file: str
+    max_abs: float
+
+
+@declared
+class Reference:
+    """Weights and data that belong together, and the figures they must give.
+
+    Weights are files, or drawn by ``initialise`` (seeded weights, always named so). ``network_params`` may narrow the
+    network. ``main`` is the deployed form of this reference, where it cannot make the model's.
+    """
+
+    name: Literal["official", "bundled", "seeded"]
+    weights: tuple[Asset, ...] = ()
+    initialise: str | None = None
+    network_params: Mapping[str, Scalar] = field(default_factory=dict)
+    main: str | None = None
+    data: DataSet | None = None
+    claims: tuple[Claim, ...] = ()
+    golden: Golden | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) == bool(self.initialise):
+            raise DeclarationError(f"Reference({self.name}): declare either weights or initialise, one of the two")
+        if self.golden is not None and (self.data is None or any(asset.sha256 is None for asset in self.weights)):
+            raise DeclarationError(
+                f"Reference({self.name}).golden: goldens are outputs of known weights on known data; declare data, and "
+                "the sha256 of every file of weights"
+            )
+        for claim in self.claims:
+            if claim.n is not None and (self.data is None or claim.n != self.data.n):
+                held = "no data" if self.data is None else f"{self.data.n} samples"
+                raise DeclarationError(
+                    f"Reference({self.name}): claim {claim.metric} is on n={claim.n}, its data has {held}"
+                )
