@@ -1,0 +1,50 @@
+"""``python -m harness golden``: writes the golden outputs of a reference."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.cells import Cell
+from harness.commands.folders import add_assets, add_models, add_store, assets_of
+from harness.declaration import DeclarationError
+from harness.evaluate import Task, evaluate
+from harness.golden import write_golden
+from harness.registry import PROJECT, choose_model, load_models
+from harness.store import Store
+from harness.workbench import Workbench
+
+TEXT = "write the golden outputs of a reference: its torch twin's in double precision, on its own samples"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("model", help="name of a declaration, such as ppocr_cls")
+    parser.add_argument("reference", help="one of its references that declares a golden file")
+    parser.add_argument("--samples", type=int, metavar="N", help="the first N samples only")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: the declared file")
+    add_models(parser)
+    add_assets(parser)
+    add_store(parser)
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Evaluates the samples on the twin, and writes the file that the declaration names."""
+    model = choose_model(load_models(options.models), options.model)
+    reference = model.reference(options.reference)
+    twin = model.twin(model.deployed(reference))
+    if reference.golden is None or reference.data is None or twin is None:
+        raise DeclarationError(f"{model.name} {reference.name}: declares no golden file, no data, or has no torch twin")
+    cell = Cell(model, twin, "torch", "fp64", model.points[0])
+    with TemporaryDirectory() as scratch:
+        bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
+        with bench.open(cell, reference) as session, bench.data(reference.data) as reader:
+            samples = islice(reader.samples(), options.samples)
+            scored = evaluate(session, samples, Task.of(model, reference.data), cell.point.batch, cell.precision)
+            outputs = {outcome.id: outcome.output for outcome in scored}
+    path = options.out or PROJECT / reference.golden.file
+    write_golden(path, reference, outputs)
+    yield f"wrote {path}: {len(outputs)} outputs"
