@@ -1,0 +1,1 @@
+"""Samples and outputs as files, for tools that read and write folders."""

@@ -1,0 +1,196 @@
+"""Files out: what somebody else's tool wrote for packed samples, read back and checked file by file.
+
+A folder holds one file for each sample and output of the model, all in one format: raw numbers (``.bin``), NumPy's
+(``.npy``) or text (``.txt``). Whatever is not as expected is named, with what was found, before anything is scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends import Outputs
+from harness.files.formats import READERS, SIZE, Misfit
+from harness.files.pack import described, item_bytes
+from harness.model import Model
+from harness.verdict import Broken, Refused
+
+NAMED = 3
+"""Faults of each kind that are named; of the others it is said how many there are."""
+
+LEFT_BY_TOOLS = ("sumary.json",)
+"""What ais_infer before 2022-11 leaves between its outputs."""
+
+
+class Faults:
+    """What is wrong with a folder of outputs: the first faults of each kind, and how many there are."""
+
+    def __init__(self, folder: Path, expected: str) -> None:
+        self._where = f"{folder}: expected {expected}"
+        self._named: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: str, text: str) -> None:
+        """Takes a fault; ``text`` begins with the name of the file."""
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        named = self._named.setdefault(kind, [])
+        if len(named) < NAMED:
+            named.append(text)
+
+    def settle(self) -> None:
+        """Raises ``Refused`` where there was any fault."""
+        if self:
+            told = (self._kind(kind, named) for kind, named in self._named.items())
+            raise Refused(f"{self._where}; {'; '.join(told)}")
+
+    def _kind(self, kind: str, named: Sequence[str]) -> str:
+        count = self._counts[kind]
+        more = f" and {count - len(named)} more" if count > len(named) else ""
+        return f"{count} {kind}: {', '.join(named)}{more}"
+
+
+class OutputFolder:
+    """A folder with the outputs of a model for samples numbered from ``first`` on; ``ids`` are the samples'.
+
+    Names are those of the model's layout, or msame's (the input's name, ``_output_``, k), in upper or lower case.
+    Raises ``Refused`` where files are missing, unexpected, there twice, in several formats, or of another size;
+    ``Broken`` where the folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, model: Model, ids: Sequence[str], first: int = 0) -> None:
+        self._folder = folder
+        self._model = model
+        self._ids = ids
+        self._first = first
+        self._outputs = len(model.outputs)
+        self._sizes = [item_bytes(spec) for spec in model.outputs]
+        self._files = self._inventory()
+        self.suffix = _suffix(self._files[0])
+        """The format of all files."""
+
+    def batches(self, size: int) -> Iterator[Outputs]:
+        """The outputs of ``size`` samples after the other, the last of fewer, each as the model declares it.
+
+        From the first fault on nothing is yielded, and ``Refused`` tells all of them at the end: what is not in its
+        format, of another type, shape or size, NaN or infinite.
+        """
+        faults = self._faults()
+        for start in range(0, len(self._ids), size):
+            numbers = range(start, min(start + size, len(self._ids)))
+            values = {spec.name: self._block(numbers, k, faults) for k, spec in enumerate(self._model.outputs)}
+            if not faults:
+                yield Outputs(tuple(self._ids[start : numbers.stop]), values)
+        faults.settle()
+
+    def _block(self, numbers: range, k: int, faults: Faults) -> NDArray[Any]:
+        """The k-th output of consecutive samples, stacked along its batch axis."""
+        spec = self._model.outputs[k]
+        read = READERS[self.suffix]
+        block = np.zeros((len(numbers), *spec.item), spec.dtype)
+        for row, number in enumerate(numbers):
+            name = self._files[number * self._outputs + k]
+            try:
+                block[row] = read(_content(self._folder, name), spec)
+            except Misfit as misfit:
+                faults.add(misfit.kind, f"{name} of {self._ids[number]} {misfit}")
+        if block.dtype.kind == "f":
+            finite = np.isfinite(block).reshape(len(numbers), -1)
+            for bad_row in np.flatnonzero(~finite.all(axis=1)).tolist():
+                number = numbers[bad_row]
+                name = f"{self._files[number * self._outputs + k]} of {self._ids[number]}"
+                bad = finite.shape[1] - int(finite[bad_row].sum())
+                faults.add("not finite", f"{name} holds {bad} of {finite.shape[1]} numbers that are NaN or infinite")
+        return np.ascontiguousarray(np.moveaxis(block, 0, spec.batch_axis))
+
+    def _inventory(self) -> list[str]:
+        """The file of each output of each sample, in order, after one look at the folder."""
+        places = self._places()
+        found: dict[int, list[os.DirEntry[str]]] = {}
+        faults = self._faults()
+        for entry in _entries(self._folder):
+            stem, _, suffix = entry.name.lower().rpartition(".")
+            place = places.get(stem)
+            if place is not None and f".{suffix}" in READERS and entry.is_file():
+                found.setdefault(place, []).append(entry)
+            elif not entry.name.startswith(".") and entry.name not in LEFT_BY_TOOLS:
+                faults.add("unexpected", f"{entry.name} (a folder; are they in it?)" if entry.is_dir() else entry.name)
+        formats = Counter(_suffix(entry.name) for entries in found.values() for entry in entries)
+        usual = formats.most_common(1)[0][0] if formats else ""
+        for place in range(len(self._ids) * self._outputs):
+            self._check(place, found.get(place, []), usual, faults)
+        faults.settle()
+        return [found[place][0].name for place in range(len(found))]
+
+    def _check(self, place: int, entries: Sequence[os.DirEntry[str]], usual: str, faults: Faults) -> None:
+        """Adds the fault of one output's file that shows without reading it, if there is any."""
+        number, k = divmod(place, self._outputs)
+        of = f"of {self._ids[number]}"
+        if not entries:
+            faults.add("missing", f"{self._name(number, k)}{usual} {of}")
+        elif len(entries) > 1:
+            faults.add("there twice", f"{' and '.join(entry.name for entry in entries)} {of}")
+        elif _suffix(entries[0].name) != usual:
+            faults.add(f"in another format than {usual}, as of another run", f"{entries[0].name} {of}")
+        elif usual == ".bin" and (size := _size(entries[0])) != self._sizes[k]:
+            expected = f"{self._sizes[k]} for {described(self._model.outputs[k])}"
+            faults.add(SIZE, f"{entries[0].name} {of} has {size} bytes, expected {expected}")
+
+    def _places(self) -> dict[str, int]:
+        """Where each name, without suffix and in lower case, belongs in the order of samples and outputs."""
+        found: dict[str, int] = {}
+        for number in range(len(self._ids)):
+            file = self._model.layout.input.format(i=self._first + number)
+            stem = file.rpartition(".")[0] or file
+            for k in range(self._outputs):
+                for name in (self._name(number, k), f"{stem}_output_{k}"):
+                    found[name.lower()] = number * self._outputs + k
+        return found
+
+    def _name(self, number: int, k: int) -> str:
+        return self._model.layout.output.format(i=self._first + number, k=k)
+
+    def _faults(self) -> Faults:
+        last = self._name(len(self._ids) - 1, self._outputs - 1)
+        files = f"{len(self._ids) * self._outputs} files {self._name(0, 0)} to {last}"
+        return Faults(self._folder, f"{files} ({' or '.join(READERS)})")
+
+
+def _suffix(name: str) -> str:
+    """``.bin``, in lower case; pathlib takes longer for this than reading a small file does."""
+    return f".{name.rpartition('.')[2].lower()}"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name. Raises ``Broken`` where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise Broken(f"{folder}: no readable folder of outputs: {error.strerror}") from error
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """The size of a file. Raises ``Broken`` where it has gone since the folder was looked at."""
+    try:
+        return entry.stat().st_size
+    except OSError as error:
+        raise Broken(f"{entry.path}: cannot be read: {error.strerror}") from error
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """The bytes of a file. Raises ``Broken`` where it cannot be read."""
+    try:
+        # Neither by pathlib nor buffered, for the same reason as in ``_suffix``.
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+            return file.readall()
+    except OSError as error:
+        raise Broken(f"{folder}/{name}: cannot be read: {error.strerror}") from error
