@@ -46,8 +46,9 @@ conformance: $(VENV)/complete
 	$(PY) -m pytest $(COMMON) -m "perf$(if $(SELECT), and ($(SELECT)))" --benchmark-json="$(RUN)/benchmark.json"; times=$$?; \
 	case $$answers$$times in 55) exit 5;; esac; \
 	echo "== report"; \
-	$(PY) -m reports render "$(RUN)" || exit 1; \
+	$(PY) -m reports render --html "$(RUN)" || exit 1; \
 	echo; echo "report: $(RUN)/report.md   record: $(RUN)/record.json   benchmark: $(RUN)/benchmark.json"; \
+	echo "page: $(RUN)/report.html"; \
 	case $$answers,$$times in \
 		1,*|*,1) exit 1;; \
 		0,5|5,0|0,0) exit 0;; \
@@ -66,7 +67,7 @@ lint: $(VENV)/complete
 	$(VENV)/bin/mypy --strict harness reports
 
 report: $(VENV)/complete
-	$(PY) -m reports render latest
+	$(PY) -m reports render --html latest
 
 # Results stay: they are the history.
 clean:

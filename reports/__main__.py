@@ -12,10 +12,10 @@ from harness.declaration import DeclarationError
 from harness.registry import load_models
 from reports.compare import INCOMPARABLE, compare
 from reports.comparison import render_comparison
-from reports.record import RESULTS, RecordError, find, read
+from reports.record import RESULTS, Record, RecordError, find, read
 from reports.render import render
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 RUNS = f"""A run is a run folder, its record.json, latest, or latest~N for the N-th run before the latest.
 latest looks in --results (default: {RESULTS.name} in the project), at folders that hold a record.json, by name."""
 RENDER = f"""{RUNS}
@@ -26,7 +26,7 @@ exit codes:
 
 examples:
   python -m reports render
-  python -m reports render latest~1
+  python -m reports render --html latest~1
   python -m reports render results/20260101T000000Z-abc123 --out=report.md"""
 COMPARE = f"""{RUNS}
 
@@ -59,12 +59,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _render(given: argparse.Namespace) -> int:
     record = read(find(given.run, given.results))
-    text = render(record, load_models(given.models))
+    models = load_models(given.models)
+    report, page = _paths(given, record)
+    text = render(record, models)
     _print(text)
-    out = given.out or record.folder / REPORT
-    out.write_text(text, encoding="utf-8")
-    print(f"saved: {out}", file=sys.stderr)
+    _save(report, text)
+    if given.html:
+        # The template engine is loaded for a page only.
+        from reports.page import page as render_page
+
+        _save(page, render_page(record, models))
     return 0
+
+
+def _paths(given: argparse.Namespace, record: Record) -> tuple[Path, Path]:
+    """Where the report and its page are saved: in the run folder, or side by side where ``--out`` says."""
+    if given.out is None:
+        return record.folder / REPORT, record.folder / PAGE
+    page = given.out.with_suffix(Path(PAGE).suffix)
+    # A page that is named must not be overwritten by the report, or the reverse.
+    return (page.with_suffix(Path(REPORT).suffix) if given.html and given.out == page else given.out), page
+
+
+def _save(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    print(f"saved: {path}", file=sys.stderr)
 
 
 def _compare(given: argparse.Namespace) -> int:
@@ -83,7 +102,7 @@ def _print(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reports",
-        description="Renders the record of a run as Markdown, or compares two records.",
+        description="Renders the record of a run as Markdown and as a page, or compares two records.",
         epilog="python -m reports render --help and compare --help say more: exit codes, examples.",
     )
     parser.set_defaults(command=None)
@@ -91,8 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_render(
         commands.add_parser(
             "render",
-            help="one record as Markdown",
-            description=f"Prints the report on a run and saves it as {REPORT} in the run folder.",
+            help="one record as Markdown, and as a page",
+            description=f"Prints the report on a run and saves it as {REPORT} in the run folder; with --html also as a "
+            f"page that stands alone, {PAGE}.",
             epilog=RENDER,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -112,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_render(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", metavar="RUN", nargs="?", default="latest", help="the run (default: latest)")
-    add("--out", metavar="FILE", type=_path, help=f"save the report here, not as {REPORT}")
+    add("--html", action="store_true", help=f"save {PAGE} too: all of the record as one page for a browser")
+    out = f"save the report here, not as {REPORT}; with --html the page lies beside it, ending in .html"
+    add("--out", metavar="FILE", type=_path, help=out)
     models = "folder of further declarations, as in the run; repeatable"
     add("--models", metavar="DIR", type=_path, action="append", default=[], help=models)
     add("--results", metavar="DIR", type=_path, default=RESULTS, help="where latest looks (default: %(default)s)")

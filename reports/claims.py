@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.claim import Claim
 from harness.model import Model
 from harness.verdict import Verdict
 from reports.record import Record, Recorded
-
-THROUGHPUT = "throughput"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +22,7 @@ class Published:
     def __str__(self) -> str:
         claim = self.claim
         text = f"{self.model} {self.reference} {claim.metric} {claim.printed}"
-        if claim.metric != THROUGHPUT:
+        if not claim.is_time:
             return text
         batch = f" at batch {claim.batch}" if claim.batch else ""
         return f"{text} {claim.unit}{batch} (clock {claim.clock}{f' on {claim.device}' if claim.device else ''})"
@@ -47,7 +45,7 @@ def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
     return [
         each.claim
         for each in claims
-        if each.claim.metric != THROUGHPUT
+        if not each.claim.is_time
         and (each.model, each.reference) == (answer.model, answer.key.reference)
         and answer.number(each.claim.metric) is not None
     ]
@@ -56,8 +54,8 @@ def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
 def is_judged(record: Record, claim: Published) -> bool:
     """Whether an accuracy answer on all of the claim's own samples passed or failed it.
 
-    A throughput claim is judged on the device that it names only, by whoever measures there: no answer of a record
-    says that it is, so it never counts as judged.
+    A claim on a time is judged on the device that it names only, by whoever measures there: no answer of a record says
+    that it is, so it never counts as judged.
     """
     return any(
         answer.key.question == "accuracy"
@@ -70,6 +68,18 @@ def is_judged(record: Record, claim: Published) -> bool:
 
 def judged_line(record: Record, claims: list[Published]) -> str:
     """``judged 1 of 2 claims``, and the names of those that were not."""
-    left = [str(claim) for claim in claims if not is_judged(record, claim)]
+    left = not_judged(record, claims)
     line = f"judged {len(claims) - len(left)} of {len(claims)} claims"
-    return f"{line}; not judged: {'; '.join(left)}" if left else line
+    return f"{line}; not judged: {'; '.join(map(str, left))}" if left else line
+
+
+def not_judged(record: Record, claims: list[Published]) -> list[Published]:
+    """The claims that the record neither confirms nor refutes."""
+    return [claim for claim in claims if not is_judged(record, claim)]
+
+
+def undeclared(answers: Iterable[Recorded], models: Mapping[str, Model]) -> list[str]:
+    """A line on the models that have answers and no declaration, where there are such."""
+    names = sorted({answer.model for answer in answers} - set(models))
+    line = f"not declared here, so without claims: {', '.join(names)}; --models=DIR reads further declarations"
+    return [line] if names else []

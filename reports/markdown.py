@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-LONGEST = 600
-"""Characters of one cell or bullet; a traceback that got into a reason must not bury the report."""
+from reports.text import plain, shortened
+
 MARKUP = re.compile(r"[\\`*\[\]<|~]|(?<!\w)_|_(?!\w)")
 
 
 def escape(text: str) -> str:
     """The text on one line, in which nothing is markup and nothing moves a terminal's cursor."""
-    line = " ".join(text.split())
-    line = "".join(character if character.isprintable() else "?" for character in line)
-    if len(line) > LONGEST:
-        line = f"{line[:LONGEST]}... ({len(line)} characters)"
-    return MARKUP.sub(r"\\\g<0>", line)
+    return MARKUP.sub(r"\\\g<0>", shortened(plain(text)))
 
 
 def heading(text: str) -> str:

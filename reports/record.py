@@ -95,6 +95,11 @@ class Record:
         return tuple(sorted({found[name] for found in self.provenance.values() if name in found}))
 
 
+def answers_to(record: Record, question: str) -> list[Recorded]:
+    """The answers to one question, by subject and reference."""
+    return [answer for answer in record.answers.values() if answer.key.question == question]
+
+
 def find(run: str, results: Path = RESULTS) -> Path:
     """The path of a record: of a run folder, of a ``record.json``, or of the last run (``latest``) or the N-th before
     it (``latest~N``) in ``results``, where folders with a record count, in the order of their names."""

@@ -1,53 +1,85 @@
-"""The throughput table: what was measured, and beside it, marked as such, what was published."""
+"""Throughput answers as rows: what was measured, and beside it, marked as such, what was published."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from harness.claim import Claim
 from harness.model import Model
 from harness.verdict import Verdict
-from reports.claims import THROUGHPUT, Published
-from reports.figures import NONE, answers_to, shown
+from reports.claims import Published
 from reports.groups import Group, grouped
-from reports.markdown import table
 from reports.order import natural_order
-from reports.record import Record, Recorded
+from reports.record import Record, Recorded, answers_to
+from reports.text import NONE
+from reports.verdicts import shown
+
+HEADER = ("weights", "clock", "unit")
 
 
-class _Row(NamedTuple):
-    """Figures that may stand beside each other: of one form, on one backend, with the same weights and clock."""
+class Series(NamedTuple):
+    """Figures that may stand beside each other: of one form, on one backend, with the same weights and clock.
+
+    A published value is listed, not judged: no record says that it was measured on the device that it names.
+    """
 
     label: str
     weights: str
     clock: str
     unit: str
+    model: str
+    published: bool
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The label, and the cells below ``HEADER``."""
+        return self.label, self.weights, self.clock, self.unit
 
 
-def throughput_table(record: Record, claims: list[Published], models: Mapping[str, Model]) -> list[str]:
-    """A row for each form, backend, weights and clock, a column for each point, in samples a second from the median
-    latency; then a row for each published value. No line where nothing was measured."""
-    rows: dict[_Row, dict[str, str]] = {}
-    answers = [answer for answer in answers_to(record, THROUGHPUT) if answer.number("latency_median")]
-    for group, found in grouped(answers, models).items():
-        for answer in found:
-            rows.setdefault(_measured(group, answer, models), {})[answer.point or NONE] = _speed(answer)
-    if not rows:
-        return []
+class Speed(NamedTuple):
+    """Samples a second, as shown, and the number behind it. ``verdict`` is that of the answer; a published value has
+    none."""
+
+    text: str
+    value: float | None
+    verdict: Verdict | None
+
+
+Speeds = dict[Series, dict[str, Speed]]
+"""By series and point."""
+
+
+def speeds(record: Record, claims: list[Published], models: Mapping[str, Model]) -> Speeds:
+    """A row for each form, backend, weights and clock, in samples a second from the median latency; then a row for
+    each published value. Nothing where nothing was measured."""
+    found: Speeds = {}
+    answers = [answer for answer in answers_to(record, "throughput") if answer.number("latency_median")]
+    for group, measured in grouped(answers, models).items():
+        for answer in measured:
+            found.setdefault(_measured(group, answer, models), {})[answer.point or NONE] = _speed(answer)
+    if not found:
+        return {}
     for claim in claims:
-        if claim.claim.metric == THROUGHPUT:
+        if claim.claim.is_time:
             point = f"bs{claim.claim.batch}" if claim.claim.batch else "unstated point"
-            rows.setdefault(_published(claim), {})[point] = claim.claim.printed
-    points = sorted({point for cells in rows.values() for point in cells}, key=natural_order)
-    lines = [(*row, *(cells.get(point, NONE) for point in points)) for row, cells in rows.items()]
-    return table(("Throughput", "weights", "clock", "unit", *points), lines)
+            series = _published(claim, _unit(models.get(claim.model)))
+            cells, speed = found.setdefault(series, {}), _printed(claim.claim)
+            # Two published figures of one point stand beside each other; neither hides the other.
+            cells[point] = speed._replace(text=f"{cells[point].text}; {speed.text}") if point in cells else speed
+    return found
 
 
-def _measured(group: Group, answer: Recorded, models: Mapping[str, Model]) -> _Row:
+def points(found: Iterable[Mapping[str, Speed]]) -> list[str]:
+    """Every point that any series has a figure at, in the order of their sizes."""
+    return sorted({point for cells in found for point in cells}, key=natural_order)
+
+
+def _measured(group: Group, answer: Recorded, models: Mapping[str, Model]) -> Series:
     clock = answer.text("clock") or "not named"
     if (calls := answer.count("mean_of")) is not None:
         clock += f", mean of {calls}"
-    return _Row(str(group), answer.weights, clock, _unit(models.get(group.model)))
+    return Series(str(group), answer.weights, clock, _unit(models.get(group.model)), group.model, published=False)
 
 
 def _unit(model: Model | None) -> str:
@@ -56,15 +88,27 @@ def _unit(model: Model | None) -> str:
     return "words/s" if model.family == "recognition" else "pictures/s"
 
 
-def _speed(answer: Recorded) -> str:
+def _speed(answer: Recorded) -> Speed:
     """Samples a second; with the verdict where it is not pass."""
     speed = answer.number("throughput")
     text = NONE if speed is None else f"{speed:.1f}"
-    return text if answer.verdict is Verdict.PASS else f"{text} {shown(answer.verdict)}"
+    text = text if answer.verdict is Verdict.PASS else f"{text} {shown(answer.verdict)}"
+    return Speed(text, speed, answer.verdict)
 
 
-def _published(claim: Published) -> _Row:
-    """A published value is listed, not judged: this record was not measured on the device that it names."""
+def _published(claim: Published, unit: str) -> Series:
     device = f" on {claim.claim.device}" if claim.claim.device else ""
-    unit = claim.claim.unit or "samples/s"
-    return _Row(f"{claim.model}, published, not judged", claim.reference, f"{claim.claim.clock}{device}", unit)
+    return Series(
+        label=f"{claim.model}, published, not judged",
+        weights=claim.reference,
+        clock=f"{claim.claim.clock}{device}",
+        unit=unit if claim.claim.metric == "latency" else claim.claim.unit or "samples/s",
+        model=claim.model,
+        published=True,
+    )
+
+
+def _printed(claim: Claim) -> Speed:
+    """A published figure as printed; a latency as the samples a second that it means, with what was printed."""
+    text = f"{claim.value:.1f} ({claim.printed} {claim.unit})" if claim.metric == "latency" else claim.printed
+    return Speed(text, claim.value, None)

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.cells import QUESTIONS, Ask, Scope, asks
 from harness.claim import Claim
-from harness.model import Asset, DataSet, Model, Reference
+from harness.model import Model
+from harness.reference import Asset, DataSet, Reference
 from harness.registry import load_models
 from harness.run import SCHEMA, Run
 from harness.verdict import Answer, Verdict
@@ -87,7 +88,7 @@ def timing(median: float, cpu: float | None = None, **given: Any) -> dict[str, A
 def everything(folder: Path, answer: Callable[[Ask], Answer], official: bool = False) -> Path:
     """A run in which every question that is asked of crnn is answered by ``answer``, as the suite writes it."""
     models = {"crnn": load_models()["crnn"]}
-    scope = Scope(official=frozenset(models) if official else frozenset())
+    scope = Scope(found=frozenset({("crnn", "official")} if official else ()))
     run = Run(folder, PROVENANCE)
     for question in QUESTIONS:
         for ask in asks(question, models, scope):
@@ -157,5 +158,5 @@ def claiming_of(toy: Callable[..., Model]) -> dict[str, Model]:
         ),
     )  # fmt: skip
     data = DataSet(name="words", reader="toy:Reader", n=10, asset=asset)
-    official = Reference(name="official", weights=asset, data=data, claims=claims)
+    official = Reference(name="official", weights=(asset,), data=data, claims=claims)
     return {"toy": toy(references=(official, Reference(name="seeded", initialise="toy:draw")))}

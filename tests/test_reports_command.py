@@ -44,6 +44,25 @@ class TestRender:
         assert out.read_text() == capsys.readouterr().out
         assert not (results / "run1" / "report.md").exists()
 
+    def test_a_page_is_saved_beside_the_report_and_both_are_named(self, results, capsys):
+        assert run("render", "--html", "latest", results=results) == 0
+        captured = capsys.readouterr()
+        folder = results / "run2"
+        assert captured.out == (folder / "report.md").read_text()
+        assert captured.err == f"saved: {folder / 'report.md'}\nsaved: {folder / 'report.html'}\n"
+        assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+    def test_no_page_is_saved_unless_it_is_asked_for(self, results, capsys):
+        assert run("render", results=results) == 0
+        assert not (results / "run2" / "report.html").exists()
+
+    @pytest.mark.parametrize(("out", "report"), [("a.md", "a.md"), ("a.txt", "a.txt"), ("a.html", "a.md")])
+    def test_another_file_puts_the_page_beside_it(self, results, tmp_path, capsys, out, report):
+        assert run("render", "--html", f"--out={tmp_path / out}", results=results) == 0
+        assert (tmp_path / report).read_text() == capsys.readouterr().out
+        assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
+        assert not (results / "run2" / "report.html").exists()
+
     def test_the_record_is_not_touched(self, results, capsys):
         before = (results / "run2" / "record.json").read_bytes()
         run("render", results=results)
@@ -128,7 +147,7 @@ class TestHelp:
 
 
 class TestProcess:
-    @pytest.mark.parametrize("arguments", [("render", "latest"), ("compare", "latest~1", "latest")])
+    @pytest.mark.parametrize("arguments", [("render", "--html", "latest"), ("compare", "latest~1", "latest")])
     def test_no_backend_is_imported(self, results, python, arguments):
         out, _ = python(ALONE, *arguments, f"--results={results}").communicate(timeout=60)
         assert out.splitlines()[-1].startswith("heavy: [] code: ")

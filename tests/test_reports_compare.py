@@ -251,7 +251,10 @@ class TestWhole:
 
         record = read(find(str(everything(tmp_path / "run", answer))))
         found = compare(record, record)
-        assert (len(found.accuracy), len(found.latency)) == (4, 9)
+        asked = [key.question for key in record.answers]
+        assert (
+            (len(found.accuracy), len(found.latency)) == (asked.count("accuracy"), asked.count("throughput")) > (2, 8)
+        )
         assert {(flips.lost, flips.gained) for flips in found.accuracy} == {((), ())}
         assert (found.exit_code, found.unlike) == (0, ())
 

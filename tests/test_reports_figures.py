@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.claim import Claim
+from harness.reference import Reference
 from harness.registry import load_models
 from reports.record import RecordError
 from reports.render import render
@@ -43,6 +45,17 @@ class TestClaims:
         assert published == ["toy, published, not judged", "official", "device on Ascend310P3", "words/s", "4400"]
         assert "judged 0 of 2 claims" in text
 
+    def test_a_published_latency_stands_there_as_samples_a_second_with_what_was_printed(self, tmp_path, toy):
+        claim = Claim(metric="latency", printed="2.5", unit="ms", clock="device", device="X", batch=8, source="a guide")
+        models = {"toy": toy(references=(Reference(name="seeded", initialise="toy:draw", claims=(claim,)),))}
+        answers = [timing(0.1, model="toy", latency=2.0), of_toy("accuracy", hits=1, n=2, acc=0.5, latency=2.0)]
+        text = render(made(tmp_path / "a", answers), models)
+        assert rows_of(text, "Throughput")[1] == [
+            "toy, published, not judged", "seeded", "device on X", "words/s", "3200.0 (2.5 ms)",
+        ]  # fmt: skip
+        assert "not judged: toy seeded latency 2.5 ms at batch 8 (clock device on X)" in text
+        assert rows_of(text, "Accuracy")[0][6] == "-"
+
 
 class TestFigures:
     def row(self, tmp_path, claiming, **given):
@@ -68,6 +81,20 @@ class TestFigures:
     def test_counts_that_are_no_share_are_refused(self, tmp_path, claiming, counts):
         with pytest.raises(RecordError, match="is no share"):
             self.row(tmp_path, claiming, **counts)
+
+    @pytest.mark.parametrize(("hmean", "value"), [(0.75, "0.7500"), (None, "-")])
+    def test_a_metric_that_is_no_share_has_no_interval_and_keeps_its_verdict(self, tmp_path, claiming, hmean, value):
+        figures = {"n": 500, "hmean": hmean, "complete": True, "metric": "hmean: intersection over union 0.5"}
+        answers = [of_toy("accuracy", verdict="fail", **figures)]
+        row = rows_of(render(made(tmp_path / "a", answers), claiming), "Accuracy")[0]
+        assert row[2:] == ["hmean", "n=500", value, "-", "-", "-", "FAIL"]
+
+    def test_a_claim_on_a_metric_that_is_no_share_stands_beside_it(self, tmp_path, toy):
+        claim = Claim(metric="hmean", printed="0.8", source="a guide")
+        models = {"toy": toy(references=(Reference(name="seeded", initialise="toy:draw", claims=(claim,)),))}
+        figures = {"n": 500, "hmean": 0.75, "complete": True, "metric": "hmean: intersection over union 0.5"}
+        row = rows_of(render(made(tmp_path / "a", [of_toy("accuracy", **figures)]), models), "Accuracy")[0]
+        assert row[2:] == ["hmean", "n=500", "0.7500", "-", "0.8", "0.8000", "pass"]
 
     def agreement(self, tmp_path, *figures):
         answers = [

@@ -1,0 +1,106 @@
+"""Agreement answers as rows: an edge of the tree of forms each, and its worst distance under each reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.model import Model
+from reports.groups import Group, grouped
+from reports.record import Record, Recorded, answers_to
+from reports.text import NONE
+
+HEADER = ("worst max-abs", "least cosine", "decoded")
+_DECODED = ("decoded_equal", "decoded_compared")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """The worst max-abs over the points of an edge with the bound of that point, the smallest cosine, and how many
+    decoded answers are equal."""
+
+    worst: Recorded
+    points: int
+    cosine: float | None
+    equal: int
+    compared: int
+
+    @property
+    def over(self) -> bool:
+        """Whether the worst distance is over its bound."""
+        return _excess(self.worst)[0]
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The cells below ``HEADER``."""
+        bound = self.worst.number("bound")
+        limit = "no bound" if bound is None else f"{'OVER ' if self.over else ''}bound {bound:.3g}"
+        where = f"{self.worst.point}, worst of {self.points}" if self.points > 1 else f"{self.worst.point}"
+        return (
+            f"{self.worst.number('max_abs'):.3g} ({limit}; {where})",
+            NONE if self.cosine is None else _cosine(self.cosine),
+            f"{self.equal}/{self.compared}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A form on a backend, what it promises to which form before it, and its distances by reference."""
+
+    group: Group
+    promise: str
+    distances: Mapping[str, Distance]
+
+    def __str__(self) -> str:
+        return f"{self.group}{self.promise and f', {self.promise}'}"
+
+
+def edges(record: Record, models: Mapping[str, Model]) -> list[Edge]:
+    """A row for each edge that has figures."""
+    answers = [answer for answer in answers_to(record, "agreement") if answer.number("max_abs") is not None]
+    return [
+        Edge(group=group, promise=_promise(group, models), distances=_distances(found))
+        for group, found in grouped(answers, models).items()
+    ]
+
+
+def references(found: Sequence[Edge]) -> list[str]:
+    """The references that any of the edges was checked with."""
+    return sorted({reference for edge in found for reference in edge.distances})
+
+
+def _promise(group: Group, models: Mapping[str, Model]) -> str:
+    forms = [form for form in (models[group.model].forms if group.model in models else ()) if form.name == group.form]
+    against = models[group.model].against(forms[0]) if forms else None
+    return f"{forms[0].promise} to {against.name}" if against else ""
+
+
+def _distances(answers: Sequence[Recorded]) -> dict[str, Distance]:
+    found: dict[str, list[Recorded]] = {}
+    for answer in answers:
+        found.setdefault(answer.key.reference, []).append(answer)
+    return {reference: _distance(each) for reference, each in found.items()}
+
+
+def _distance(answers: Sequence[Recorded]) -> Distance:
+    cosines = [cosine for answer in answers if (cosine := answer.number("cosine")) is not None]
+    equal, compared = (sum(answer.count(name) or 0 for answer in answers) for name in _DECODED)
+    return Distance(
+        worst=max(answers, key=_excess),
+        points=len(answers),
+        cosine=min(cosines, default=None),
+        equal=equal,
+        compared=compared,
+    )
+
+
+def _excess(answer: Recorded) -> tuple[bool, float]:
+    """What is over its bound is worse than what is not; among equals the larger is."""
+    max_abs, bound = answer.number("max_abs") or 0.0, answer.number("bound")
+    return bound is not None and max_abs > bound, max_abs
+
+
+def _cosine(value: float) -> str:
+    """``1-3.4e-13``: a cosine that is nearly one, and not rounded to it."""
+    distance = 1 - value
+    return f"1{-distance:+.2g}" if 0 < abs(distance) < 1e-3 else f"{value:.6g}"
