@@ -13,7 +13,7 @@ from harness.registry import load_models
 
 HERE = {"ort", "torch"}
 """Backends that run on any machine; further ones only add cells."""
-EVERY_SCOPE = [Scope(), Scope(all_batches=True), Scope(official=frozenset(load_models()))]
+EVERY_SCOPE = [Scope(), Scope(all_batches=True), Scope(found=frozenset((name, "official") for name in load_models()))]
 
 
 @pytest.fixture
@@ -72,12 +72,16 @@ class TestDomains:
         }
 
     def test_accuracy_asks_each_reference_with_data_at_the_declared_batch_on_every_backend(self, asked):
-        found = {(ask.at.id, ask.reference) for ask in asked("accuracy") if ask.at.backend in HERE}
+        here = frozenset({("crnn", "official")})
+        found = {(ask.at.id, ask.reference) for ask in asked("accuracy", found=here) if ask.at.backend in HERE}
         assert found == {
             (cell, reference)
             for cell in ("crnn-ort-fp32-bs8", "crnn.network-torch-fp32-bs8")
             for reference in ("official", "bundled")
         }
+
+    def test_accuracy_asks_a_reference_whose_weights_are_absent_once(self, asked):
+        assert [ask.id for ask in asked("accuracy") if ask.reference == "official"] == ["crnn-ort-fp32-bs8-official"]
 
     def test_accuracy_asks_at_every_batch_on_demand(self, asked, crnn):
         assert {ask.at.point for ask in asked("accuracy", all_batches=True)} == set(crnn.points)
@@ -94,7 +98,7 @@ class TestDomains:
     @pytest.mark.parametrize("question", ["build", "agreement", "batching", "throughput"])
     def test_official_weights_take_the_place_of_seeded_ones_where_they_were_found(self, asked, question):
         assert "official" not in {ask.reference for ask in asked(question)}
-        assert "seeded" not in {ask.reference for ask in asked(question, official=frozenset({"crnn"}))}
+        assert "seeded" not in {ask.reference for ask in asked(question, found=frozenset({("crnn", "official")}))}
 
 
 class TestMarkers:
@@ -120,3 +124,38 @@ class TestMarkers:
 
 def _of_cells(model) -> list[Ask]:
     return [ask for name in ("agreement", "throughput") for ask in asks(name, {model.name: model}, Scope())]
+
+
+class TestPaddleRoute:
+    """A model whose forms not every reference can make."""
+
+    @pytest.fixture
+    def direction(self):
+        return load_models()["ppocr_cls"]
+
+    def asked(self, direction, question: str, **scope) -> set[tuple[str, str]]:
+        return {(ask.form.name, ask.reference) for ask in asks(question, {direction.name: direction}, Scope(**scope))}
+
+    def test_a_published_program_is_asked_of_official_weights_alone(self, direction):
+        here = frozenset({("ppocr_cls", "official")})
+        assert {form for form, _ in self.asked(direction, "build")} == {"checkpoint", "network", "exported"}
+        assert {form for form, _ in self.asked(direction, "build", found=here)} == {
+            form.name for form in direction.forms
+        }
+        assert ("onnx", "bundled") not in self.asked(direction, "agreement", found=here)
+        assert {("onnx", "official"), ("exported", "official")} <= self.asked(direction, "agreement", found=here)
+
+    def test_each_reference_is_deployed_in_the_form_that_it_can_make(self, direction):
+        here = frozenset({("ppocr_cls", "official")})
+        assert self.asked(direction, "batching", found=here) == {("onnx", "official"), ("exported", "bundled")}
+        assert self.asked(direction, "batching") == {("exported", "seeded"), ("exported", "bundled")}
+        assert ("onnx", "official") in self.asked(direction, "accuracy", found=here)
+        assert ("network", "official") in self.asked(direction, "accuracy", found=here)
+
+    def test_absent_official_weights_are_asked_for_once(self, direction):
+        found = [ask.id for ask in asks("accuracy", {"ppocr_cls": direction}, Scope()) if ask.reference == "official"]
+        assert found == ["ppocr_cls-ort-fp32-bs1-official"]
+
+    def test_a_converted_graph_is_compared_with_the_twin(self, direction):
+        form = direction.form("onnx")
+        assert direction.against(form) == direction.twin(form) == direction.form("network")

@@ -1,0 +1,185 @@
+"""The direction classifier of PP-OCR: guide 004 (OCR_CLS), from a Paddle inference model to ONNX at opset 11."""
+
+from harness.claim import Claim
+from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.reference import Archive, Asset, DataSet, Golden, Reference
+
+PUBLISHED = Archive(
+    name="ch_ppocr_mobile_v2.0_cls_infer.tar",
+    url="https://paddleocr.bj.bcebos.com/dygraph_v2.0/ch/ch_ppocr_mobile_v2.0_cls_infer.tar",
+)
+PROGRAM = Asset(
+    name="ch_ppocr_mobile_v2.0_cls_infer/inference.pdmodel",
+    patterns=("**/ch_ppocr_mobile_v2.0_cls_infer/inference.pdmodel", "**/ocrv3_cls.pdmodel"),
+    licence="Apache-2.0",
+    source="the model list of PaddleOCR (ch_ppocr_mobile_v2.0_cls), as guide 004 names it",
+    sha256="3c4337ec61722a20b1dca2e5bfaffc313c0592bc89ad6e0d45168224186f6683",
+    size=1624487,
+    archive=PUBLISHED,
+)
+PARAMETERS = Asset(
+    name="ch_ppocr_mobile_v2.0_cls_infer/inference.pdiparams",
+    patterns=("**/ch_ppocr_mobile_v2.0_cls_infer/inference.pdiparams", "**/ocrv3_cls.pdiparams"),
+    licence="Apache-2.0",
+    source="the model list of PaddleOCR (ch_ppocr_mobile_v2.0_cls), as guide 004 names it",
+    sha256="d1efda1b80e174b4fcb168a035ac96c1af4938892bd86a55f300a6027105d08c",
+    size=539978,
+    archive=PUBLISHED,
+)
+SAMPLES = Asset(
+    name="cls_b1.pd",
+    patterns=("**/cls_b1.pd",),
+    licence="not stated by its publisher",
+    source="the model zoo of TS-Knight (ocrV3/data/cls_b1.pd), as guide 004 uses it",
+    sha256="f59433a3f6b85c104ae5e1f9d425897f3c05dabac0fdc393bac5a07e17203534",
+    size=3322214,
+)
+BUNDLED = Asset(
+    name="ppocr_cls.safetensors",
+    patterns=("suites/references/ppocr_cls/ppocr_cls.safetensors",),
+    licence="Apache-2.0",
+    source="python -m harness.training ppocr_cls",
+    sha256="e0f8043da58afbd01cc7b3f2277de1baee625b183e64c0b4bf8868181ea28beb",
+    shipped=True,
+)
+TURNED = DataSet(
+    name="turned_words",
+    reader="harness.datasets.picture_list:PictureList",
+    make="harness.datasets.rendered.pictures:render",
+    params={"seed": 2, "count": 500},
+    n=500,
+    digest="33cc9804038cf1468e39a9d5a0c2a313d9fcead0994662a862430ae15180719a",
+)
+
+MODEL = Model(
+    name="ppocr_cls",
+    title="PP-OCR direction classifier: MobileNetV3-small at 0.35 of its width",
+    guide="004",
+    family="classification",
+    network="harness.networks.direction_classifier:DirectionClassifier",
+    inputs=(TensorSpec(name="x", axes=(BATCH, 3, 48, 192), dtype="float32"),),
+    outputs=(TensorSpec(name="softmax_0.tmp_0", axes=(BATCH, 2), dtype="float32"),),
+    points=tuple(Point(batch=batch) for batch in (1, 8, 32)),
+    accuracy_batch=1,
+    forms=(
+        Form(
+            name="checkpoint",
+            parent=None,
+            step="harness.checkpoints.collect:collect",
+            format="weights",
+            params={"seed": 7},
+        ),
+        Form(
+            name="network",
+            parent="checkpoint",
+            step="harness.networks.load:network_of",
+            format="torch",
+            parameters=129_356,
+        ),
+        Form(
+            name="exported",
+            parent="network",
+            step="harness.onnx_graph.export:torch_to_onnx",
+            format="onnx",
+            promise="close",
+            params={"opset": 11},
+            opset=11,
+            nodes=196,
+            operators={"Conv": 53, "BatchNormalization": 0, "HardSigmoid": 18, "Gemm": 1},
+        ),
+        Form(
+            name="program",
+            parent=None,
+            step="harness.checkpoints.collect:program",
+            format="paddle",
+            references=("official",),
+        ),
+        Form(
+            name="onnx",
+            parent="program",
+            step="harness.onnx_graph.paddle:paddle_to_onnx",
+            format="onnx",
+            promise="close",
+            against="network",
+            params={"opset": 11},
+            opset=11,
+            nodes=511,
+            operators={"Conv": 53, "BatchNormalization": 35, "HardSigmoid": 9, "MatMul": 1, "Constant": 290},
+        ),
+    ),
+    main="onnx",
+    references=(
+        Reference(
+            name="official",
+            weights=(PROGRAM, PARAMETERS),
+            data=DataSet(
+                name="cls_b1",
+                reader="harness.datasets.vendor_samples:DirectionSamples",
+                asset=SAMPLES,
+                n=30,
+                feed="harness.preprocess.stored:as_stored",
+            ),
+            golden=Golden(file="suites/references/ppocr_cls/golden.json", max_abs=1e-4),
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="0.699",
+                    hits=21,
+                    n=30,
+                    epsilon=1e-5,
+                    source="guide 004, benchmark table: Paddle and ONNX in single precision",
+                    doubts="30 samples do not tell: with colours swapped it has 21 hits too, so goldens count as well",
+                ),
+                Claim(
+                    metric="latency",
+                    printed="2.3425",
+                    unit="ms",
+                    clock="device",
+                    device="TX5368A",
+                    batch=1,
+                    source="guide 004, benchmark table",
+                    allow=0.05,
+                    because="the source names neither tool nor rounds",
+                    doubts="of the quantised network; the guide does not say what the time covers",
+                ),
+            ),
+        ),
+        Reference(name="seeded", initialise="harness.networks.seeded:condition", main="exported"),
+        Reference(
+            name="bundled",
+            weights=(BUNDLED,),
+            main="exported",
+            data=TURNED,
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="0.998",
+                    hits=499,
+                    n=500,
+                    epsilon=1e-5,
+                    source="suites/references/ppocr_cls/card.json",
+                    allow=0.03,
+                    because="kernels of other processors and runtimes turn pictures that are decided by float noise",
+                ),
+            ),
+        ),
+    ),
+    feed="harness.preprocess.text_line:preprocess",
+    decode="harness.postprocess.direction:decode",
+    metric="harness.metrics.classification:ClassAccuracy",
+    compare="harness.postprocess.direction:compare",
+    training=Training(
+        function="harness.training.classification:train",
+        params={
+            "seed": 1,
+            "held_out_seed": 2,
+            "initial_seed": 3,
+            "steps": 2000,
+            "batch": 64,
+            "learning_rate": 4e-3,
+            "warm_up": 0.05,
+            "weight_decay": 1e-3,
+            "clip": 5.0,
+        },
+    ),
+)
