@@ -13,8 +13,9 @@ from torch import nn
 from harness.agree import Decoded
 from harness.metrics.classification import ClassAccuracy
 from harness.networks.direction_classifier import DirectionClassifier
-from harness.networks.mobilenet_v3 import ConvBNLayer, MobileNetV3Small, SEModule, scaled
+from harness.networks.mobilenet_v3 import SLOPE, ConvBNLayer, MobileNetV3Small, scaled
 from harness.networks.seeded import condition
+from harness.networks.squeeze_excitation import SEModule
 from harness.postprocess.direction import compare, decode
 
 ANSWERS = st.lists(st.tuples(st.sampled_from(["0", "180"]), st.sampled_from(["0", "180"])), max_size=40)
@@ -201,7 +202,7 @@ class TestLayers:
         ("gate", "share"), [(-3.0, 0.0), (-2.5, 0.0), (-1.0, 0.3), (0.0, 0.5), (1.0, 0.7), (2.5, 1.0), (9.0, 1.0)]
     )
     def test_the_gate_is_a_hard_sigmoid_of_slope_a_fifth(self, gate, share):
-        module = SEModule(8)
+        module = SEModule(8, SLOPE)
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.zero_()
@@ -210,7 +211,7 @@ class TestLayers:
         assert found.flatten().tolist() == pytest.approx([2 * share] * 48, abs=1e-6)
 
     def test_the_gate_depends_on_the_mean_of_each_channel_alone(self):
-        module = SEModule(4)
+        module = SEModule(4, SLOPE)
         with torch.no_grad():
             module.conv1.weight.fill_(1.0)
             module.conv1.bias.zero_()

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from harness.networks.squeeze_excitation import SEModule
+
+SLOPE = 0.2
+"""Of the hard sigmoid in squeeze and excitation; torch's own has 1/6."""
 EPSILON = 1e-5
 """Of every batch normalisation; Paddle's default and torch's."""
 
@@ -62,20 +65,6 @@ class ConvBNLayer(nn.Module):
         return found
 
 
-class SEModule(nn.Module):
-    """Squeeze and excitation. The gate is Paddle's hard sigmoid, slope 0.2: torch's own has 1/6."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.conv1 = nn.Conv2d(channels, channels // 4, 1)
-        self.conv2 = nn.Conv2d(channels // 4, channels, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        gate = self.conv2(torch.relu(self.conv1(self.avg_pool(features))))
-        return features * torch.clamp(0.2 * gate + 0.5, 0.0, 1.0)
-
-
 class ResidualUnit(nn.Module):
     """Expansion, depthwise convolution, squeeze and excitation, projection; a shortcut where shapes allow it."""
 
@@ -86,7 +75,7 @@ class ResidualUnit(nn.Module):
         self.shortcut = unit.stride == (1, 1) and before == after
         self.expand_conv = ConvBNLayer((before, wide), 1, (1, 1), 1, activation)
         self.bottleneck_conv = ConvBNLayer((wide, wide), unit.kernel, unit.stride, wide, activation)
-        self.mid_se = SEModule(wide) if unit.squeezed else nn.Identity()
+        self.mid_se = SEModule(wide, SLOPE) if unit.squeezed else nn.Identity()
         self.linear_conv = ConvBNLayer((wide, after), 1, (1, 1), 1, nn.Identity())
 
     def forward(self, features: Tensor) -> Tensor:

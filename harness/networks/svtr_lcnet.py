@@ -12,6 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harness.networks.squeeze_excitation import SEModule
+
+SLOPE = 1 / 6
+"""Of the hard sigmoid in squeeze and excitation; the direction classifier has 0.2."""
 HEADS = 8
 DEPTH = 2
 BLOCK_EPSILON = 1e-5
@@ -55,20 +59,6 @@ class ConvBNLayer(nn.Module):
         return nn.functional.hardswish(self._batch_norm(self._conv(features)))
 
 
-class SEModule(nn.Module):
-    """Squeeze and excitation with torch's hard sigmoid, slope 1/6 (the direction classifier's has 0.2)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.conv1 = nn.Conv2d(channels, channels // 4, 1)
-        self.conv2 = nn.Conv2d(channels // 4, channels, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        gate = self.conv2(torch.relu(self.conv1(self.avg_pool(features))))
-        return features * nn.functional.hardsigmoid(gate)
-
-
 class DepthwiseSeparable(nn.Module):
     """Depthwise convolution, squeeze and excitation where asked for, pointwise convolution."""
 
@@ -76,7 +66,7 @@ class DepthwiseSeparable(nn.Module):
         super().__init__()
         before, after = channels
         self._depthwise_conv = ConvBNLayer((before, before), block.kernel, block.stride, groups=before)
-        self._se = SEModule(before) if block.squeezed else nn.Identity()
+        self._se = SEModule(before, SLOPE) if block.squeezed else nn.Identity()
         self._pointwise_conv = ConvBNLayer((before, after), 1, (1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
