@@ -26,6 +26,8 @@ from harness.verdict import Broken, Outcome
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+LOGS = ".logs"
+"""What tools printed in builds that failed."""
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_ENTRY = {errno.EACCES, errno.EPERM, errno.EROFS}
 LEAST_FREE = 1 << 20
@@ -94,7 +96,8 @@ class Store:
                 yield folder, manifest
 
     def prune(self, unused_days: float) -> Iterator[tuple[Path, int]]:
-        """Removes what no run has used for that many days, and what killed builders left; yields path and bytes."""
+        """Removes what no run has used for that many days, logs of failed builds that old, and what killed builders
+        left; yields path and bytes."""
         limit = time.time() - unused_days * 86400
         for folder, manifest in list(self.entries()):
             with self.lock(f"{folder.parent.name}-{folder.name}"):
@@ -102,6 +105,10 @@ class Store:
                 if used is not None and used <= limit:
                     shutil.rmtree(folder)
                     yield folder, sum(file["size"] for file in manifest["files"].values())
+        for log_file in (self.root / LOGS).glob("*"):
+            if log_file.stat().st_mtime <= limit:
+                yield log_file, log_file.stat().st_size
+                log_file.unlink(missing_ok=True)
         for partial in (self.root / ".partial").glob("*"):
             with self.lock(partial.name):
                 if not partial.exists():  # its builder finished while we waited
@@ -152,7 +159,7 @@ class Store:
         log = error.log if isinstance(error, Outcome) else None
         if log is None or not log.is_relative_to(partial):
             return error
-        kept = self.root / ".logs" / f"{partial.name}-{log.name}"
+        kept = self.root / LOGS / f"{partial.name}-{log.name}"
         kept.parent.mkdir(exist_ok=True)
         log.replace(kept)
         return type(error)(str(error).replace(str(log), str(kept)), log=kept)  # type: ignore[call-arg]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from harness.__main__ import main
+from harness.registry import PROJECT, load_models
 from harness.store import Store
 
 
@@ -58,3 +60,21 @@ def test_store_lists_and_prunes_with_sizes(tmp_path: Path, capsys: pytest.Captur
     assert "freed 2.0 MB" in capsys.readouterr().out
     assert main(["store", "list", f"--store={tmp_path}"]) == 0
     assert capsys.readouterr().out == f"0.0 MB in {tmp_path}\n"
+
+
+def test_golden_writes_what_is_shipped(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "golden.json"
+    asked = ["golden", "ppocr_cls", "official", f"--assets={shared / 'assets'}", f"--store={tmp_path / 'store'}"]
+    assert main([*asked, f"--out={out}", "--samples=2"]) == 0
+    assert f"wrote {out}: 2 outputs" in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    shipped = json.loads((PROJECT / load_models()["ppocr_cls"].reference("official").golden.file).read_text())
+    assert found["weights"] == shipped["weights"]
+    assert set(found["outputs"]) == {"cls_b1/0000", "cls_b1/0001"}
+    for name, output in found["outputs"].items():
+        assert output == pytest.approx(shipped["outputs"][name], abs=1e-9)
+
+
+def test_golden_of_a_reference_that_declares_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["golden", "crnn", "bundled"]) == 1
+    assert "crnn bundled: declares no golden file" in capsys.readouterr().err

@@ -73,6 +73,9 @@ def test_the_log_of_a_failed_conversion_outlives_its_folder(direction: Model, tm
     assert caught.value.log.is_file()
     assert str(caught.value.log) in str(caught.value)
     assert not list((tmp_path / "store" / ".partial").iterdir())
+    assert list(store.prune(1)) == []
+    assert [path for path, _ in store.prune(0)] == [caught.value.log]
+    assert not caught.value.log.exists()
 
 
 def test_a_graph_with_another_interface_than_declared_is_refused(
