@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model import TensorSpec
+from harness.model import Form, TensorSpec
 from harness.verdict import Answer, Figure, Verdict
 
 ANOTHER = "another sample's output"
+NEVER_UNDECIDED = -1.0
+"""A bound below which no lead lies: every item is compared."""
 NOISE_FACTOR = 8.0
 """The bound of a ``close`` promise is this many times the float32-against-float64 distance on the same inputs."""
 
@@ -85,6 +87,41 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
             name for name, null in null_outputs(left).items() if passes(name, item_distances(left, null), bound)
         ),
     )
+
+
+def lossy(expected: NDArray[Any], actual: NDArray[Any], form: Form, spec: TensorSpec, compare: Any) -> Answer:
+    """Pass where at least the declared share of answers stays the same; numbers are shown, and not judged.
+
+    Arguments are those of ``agree``. Every answer counts, also one that a near tie decides; inconclusive where a null
+    output would keep as large a share.
+    """
+    left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
+    right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
+    least, distances = form.equal or 0.0, item_distances(left, right)
+    equal = compare(left, right, NEVER_UNDECIDED).equal
+    figures: dict[str, Figure] = {
+        "max_abs": float(distances.max()),
+        "median_abs": float(np.median(distances)),
+        "cosine": float(_cosines(left, right).min()),
+        "n": len(left),
+        "decoded_equal": equal,
+        "decoded_compared": len(left),
+    }
+    line = (
+        f"lossy: {equal} of {len(left)} answers stay the same, expected at least {least:.0%} ({form.because}); "
+        f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}, cosine {figures['cosine']:.8f}"
+    )
+    if equal < least * len(left):
+        return Answer(verdict=Verdict.FAIL, line=line, figures=figures)
+    nulls = [
+        name
+        for name, null in null_outputs(left).items()
+        if compare(left, null, NEVER_UNDECIDED).equal >= least * len(left)
+    ]
+    if nulls:
+        line = f"vacuous: {', '.join(nulls)} would pass too; {line}"
+        return Answer(verdict=Verdict.INCONCLUSIVE, line=line, figures=figures)
+    return Answer(verdict=Verdict.PASS, line=line, figures=figures)
 
 
 def null_outputs(expected: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -108,7 +108,7 @@ def cells(model: Model) -> Iterator[Cell]:
     """Every cell of a model: each form that a backend runs, at each point."""
     for form in model.forms:
         for name, backend in backends().items():
-            if form.format in backend.formats:
+            if form.runs and form.format in backend.formats:
                 for point in model.points:
                     yield Cell(model, form, name, form.precision, point)
 
@@ -146,7 +146,7 @@ def _build(model: Model, scope: Scope) -> Iterator[Ask]:
 def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
         for reference in _full_and_bundled(model, scope):
-            if cell.form.promise != "none" and model.makes(reference, cell.form):
+            if cell.form.promise not in ("none", "opaque") and model.makes(reference, cell.form):
                 yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
 
 

@@ -9,6 +9,8 @@ from harness.declaration import DeclarationError, declared
 
 TIMES = ("throughput", "latency")
 """Metrics that are times: samples a second, or milliseconds a call."""
+SIZE = "size"
+"""The metric of a claim on the size of an artefact, in MB of 10^6 bytes."""
 Clock = Literal["device", "device+copies", "host", "cpu", "sum-of-calls", "end-to-end"]
 
 
@@ -18,8 +20,9 @@ class Claim:
 
     ``printed`` is the figure as its source prints it. With ``hits`` and ``n`` the declaration is checked:
     hits / (n + epsilon), truncated or rounded to the printed digits, must give it; vendors do both. ``allow`` says how
-    far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for times, and ``because``
-    says why. Better than published is never a failure.
+    far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for times and sizes, and
+    ``because`` says why. Better than published is never a failure. ``part`` names the one set of words that it is
+    about, where the data are several; ``precision`` the forms that it is about, and ``form`` the one that a size is of.
     """
 
     metric: str
@@ -35,6 +38,9 @@ class Claim:
     device: str = ""
     batch: int | None = None
     doubts: str = ""
+    part: str = ""
+    precision: str = "fp32"
+    form: str = ""
 
     def __post_init__(self) -> None:
         where = f"Claim({self.metric} {self.printed})"
@@ -48,6 +54,8 @@ class Claim:
             raise DeclarationError(
                 f"{where}: a latency is in ms, of a call at a batch; found {self.unit!r}, {self.batch}"
             )
+        if self.is_size and (self.unit != "MB" or not self.form):
+            raise DeclarationError(f"{where}: a size is in MB, of a form; found {self.unit!r}, {self.form!r}")
         if not _is_number(self.printed):
             raise DeclarationError(f"{where}.printed: not a number; write the figure alone, as in '0.7923'")
         if self.hits is not None and self.n is not None:
@@ -64,6 +72,11 @@ class Claim:
     def is_time(self) -> bool:
         """Whether a clock gives this figure, and not a comparison with the truth."""
         return self.metric in TIMES
+
+    @property
+    def is_size(self) -> bool:
+        """Whether it is about the size of an artefact, which *build* judges."""
+        return self.metric == SIZE
 
     @property
     def value(self) -> float:

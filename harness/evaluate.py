@@ -49,7 +49,7 @@ class Task:
     def of(cls, model: Model, data: DataSet | None = None) -> Task:
         """The task that a declaration names; a data set may say itself how its samples are fed."""
         feed = data.feed if data is not None and data.feed else model.feed
-        return cls(model, resolve(feed), resolve(model.decode), resolve(model.metric)())
+        return cls(model, resolve(feed), resolve(model.decode), resolve(model.metric))
 
     def prepare(self, sample: Sample) -> Prepared:
         """One item of the input. Raises ``DataError`` naming the sample that cannot be decoded."""

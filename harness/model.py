@@ -12,9 +12,10 @@ from harness.reference import Reference
 BATCH = "batch"
 """The symbol of the batch axis in a ``TensorSpec``."""
 
-Promise = Literal["none", "exact", "close"]
+Promise = Literal["none", "exact", "close", "lossy", "opaque"]
 """What a form keeps of the form it is compared with: ``exact`` the same numbers, ``close`` up to float noise, ``none``
-where nothing before it runs."""
+where nothing before it runs. A ``lossy`` form is a declared change, whose loss is measured: the share of answers that
+stay the same. An ``opaque`` form means nothing on its own: it is built and inspected, never run."""
 Format = Literal["weights", "paddle", "torch", "onnx"]
 """What a form's files are. Weights and Paddle programs are built and inspected; what runs is torch and ONNX."""
 RUNS = ("torch", "onnx")
@@ -69,8 +70,9 @@ class Form:
 
     ``step`` names what makes it from its parent (``"package.module:name"``, a ``harness.step.Step``). ``against`` names
     the form that its promise is about, where that is not the nearest ancestor that runs. ``references`` are those that
-    can make it, all where none is named: only a published Paddle program can be converted. ``operators``, ``nodes`` and
-    ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
+    can make it, all where none is named: only a published Paddle program can be converted. ``equal`` is the least share
+    of answers that a ``lossy`` form leaves as they were, and ``because`` says what it loses them by. ``operators``,
+    ``nodes`` and ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Form:
     format: Format
     promise: Promise = "none"
     against: str | None = None
+    equal: float | None = None
+    because: str = ""
     references: tuple[str, ...] = ()
     precision: Precision = "fp32"
     params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -87,23 +91,54 @@ class Form:
     operators: Mapping[str, int] = field(default_factory=dict)
     parameters: int | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether a backend can run it and its numbers mean something."""
+        return self.format in RUNS and self.promise != "opaque"
+
 
 @declared
 class FileLayout:
     """How samples and outputs lie in folders for tools that read and write files.
 
-    ``input`` names the file of sample i, ``output`` that of its k-th output without suffix; ``labels`` is the file with
-    a line a sample: the name of its input file, a tab, its truth.
+    ``input`` names the file of sample i, ``output`` that of its k-th output without suffix; the first sample has the
+    number ``first``. ``labels`` is the file with a line a sample: the name of its input file, ``separator``, its truth,
+    in lower case where ``lower`` says so.
     """
 
     input: str = "img_{i}.bin"
     output: str = "img_{i}_{k}"
     labels: str = "labels.txt"
+    first: int = 0
+    separator: str = "\t"
+    lower: bool = False
 
     def __post_init__(self) -> None:
         for name, fields in (("input", ("{i}",)), ("output", ("{i}", "{k}"))):
             if missing := [each for each in fields if each not in getattr(self, name)]:
                 raise DeclarationError(f"FileLayout.{name}: {getattr(self, name)!r} has no {missing[0]}")
+        if self.first < 0:
+            raise DeclarationError(f"FileLayout.first: {self.first}, expected 0 or more")
+        mixed = [each for each in self.separator if each.isdigit() or each in f"{self.input}\r\n"]
+        if mixed or not self.separator:
+            raise DeclarationError(
+                f"FileLayout.separator: {self.separator!r} cannot be told from the name {self.input!r} or the end of a "
+                "line; expected characters that neither has"
+            )
+
+    @property
+    def told(self) -> str:
+        """What decides how a folder of inputs is written and read, in one line."""
+        truth = "truth in lower case" if self.lower else "truth"
+        return f"{self.input} from {self.first}, {self.labels} of name, {self.separator!r}, {truth}"
+
+    def file(self, place: int) -> str:
+        """The input file of the sample at a place of the data set; the first place is 0."""
+        return self.input.format(i=self.first + place)
+
+    def line(self, place: int, truth: str) -> str:
+        """The line of that sample in the labels file, without its end."""
+        return f"{self.file(place)}{self.separator}{truth.lower() if self.lower else truth}"
 
 
 @declared
@@ -121,6 +156,8 @@ class Model:
     ``feed`` turns a sample's content and the shape of one item into that item of the input, ``decode`` one item of the
     output into an answer, ``metric`` scores it against the truth, ``compare`` compares decoded outputs. Accuracy is
     asked at ``accuracy_batch``; batching proves the others. ``layout`` is the guide's, for tools that work on files.
+    ``decided`` is for networks that are fed their own answers, where a near tie that float noise turns is followed by
+    other numbers: it says which items are decided at every step, and only those are compared.
     """
 
     name: str
@@ -140,6 +177,7 @@ class Model:
     metric: str
     compare: str
     layout: FileLayout = field(default_factory=FileLayout)
+    decided: str | None = None
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +193,11 @@ class Model:
         for index, form in enumerate(self.forms):
             self._check_form(form, names[:index])
         for reference in self.references:
+            for claim in reference.claims:
+                if claim.form:
+                    choose(
+                        f"{where}.references[{reference.name}]: form of the claim {claim.printed}", claim.form, names
+                    )
             deployed = reference.main or self.main
             choose(f"{where}.references[{reference.name}].main", deployed, names)
             if not self.makes(reference, self.form(deployed)):
@@ -172,11 +215,17 @@ class Model:
         for name in form.references:
             choose(f"{where}.references", name, [reference.name for reference in self.references])
         against = self.against(form)
-        if form.promise != "none" and against is None:
-            raise DeclarationError(f"{where}.promise: {form.promise!r}, but no form before it runs")
-        if against is not None and against.format not in RUNS:
+        if (form.promise == "lossy") != (form.equal is not None and bool(form.because)):
             raise DeclarationError(
-                f"{where}.against: {against.name!r} is of format {against.format!r}, which runs nowhere"
+                f"{where}: promise {form.promise!r} with equal={form.equal}, because={form.because!r}; a lossy form, "
+                "and no other, declares the share of answers that stay equal, and what it loses the others by"
+            )
+        if form.promise in ("exact", "close", "lossy") and against is None:
+            raise DeclarationError(f"{where}.promise: {form.promise!r}, but no form before it runs")
+        if against is not None and not against.runs:
+            raise DeclarationError(
+                f"{where}.against: {against.name!r} is of format {against.format!r}, promise {against.promise!r}, "
+                "and runs nowhere"
             )
 
     def form(self, name: str) -> Form:
@@ -199,7 +248,7 @@ class Model:
         """The form whose numbers this one must keep: the declared one, or the nearest ancestor that runs."""
         if form.against is not None:
             return self.form(form.against)
-        return next((ancestor for ancestor in self.ancestors(form) if ancestor.format in RUNS), None)
+        return next((ancestor for ancestor in self.ancestors(form) if ancestor.runs), None)
 
     def twin(self, form: Form) -> Form | None:
         """The nearest form in torch on the way of ``against``, where float noise can be measured."""

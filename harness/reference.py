@@ -43,7 +43,8 @@ class DataSet:
     """Samples with their truth: an asset of somebody else's, or made by a step of ours (``make`` with ``params``).
 
     ``n`` and ``digest`` (of pixels and labels, where we make them) tie claims to exactly these samples. ``feed`` says
-    how its samples become inputs, where that is not the model's way: stored tensors are fed as they are.
+    how its samples become inputs, where that is not the model's way: stored tensors are fed as they are. ``options``
+    are what the reader of an asset is told beside path and name, such as which of its parts are meant.
     """
 
     name: str
@@ -52,23 +53,39 @@ class DataSet:
     asset: Asset | None = None
     make: str | None = None
     params: Mapping[str, Scalar] = field(default_factory=dict)
+    options: Mapping[str, Scalar] = field(default_factory=dict)
     digest: str | None = None
     feed: str | None = None
+    pooled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.asset is None) == (self.make is None):
             raise DeclarationError(f"DataSet({self.name}): declare either asset or make, one of the two")
+        idle, told = ("options", self.options) if self.asset is None else ("params", self.params)
+        if told:
+            raise DeclarationError(
+                f"DataSet({self.name}).{idle}: {', '.join(told)} would be told to nobody; options are for the reader "
+                "of an asset, params for what makes the data"
+            )
+        for name, value in self.options.items():
+            if not isinstance(value, Scalar):
+                raise DeclarationError(
+                    f"DataSet({self.name}).options: {name} is a {type(value).__name__}, expected a text, a number, or "
+                    "true or false"
+                )
 
 
 @declared
 class Golden:
     """Outputs that a reference's weights must give: a file of the project, and how far from it any output may lie.
 
-    They show the faults that accuracy cannot see. ``python -m harness golden`` writes the file.
+    They show the faults that accuracy cannot see. ``python -m harness golden`` writes the file, of the first ``n``
+    samples or of all.
     """
 
     file: str
     max_abs: float
+    n: int | None = None
 
 
 @declared
@@ -79,7 +96,7 @@ class Reference:
     network. ``main`` is the deployed form of this reference, where it cannot make the model's.
     """
 
-    name: Literal["official", "bundled", "seeded"]
+    name: Literal["official", "exported", "dequantised", "bundled", "seeded"]
     weights: tuple[Asset, ...] = ()
     initialise: str | None = None
     network_params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -97,7 +114,7 @@ class Reference:
                 "the sha256 of every file of weights"
             )
         for claim in self.claims:
-            if claim.n is not None and (self.data is None or claim.n != self.data.n):
+            if claim.n is not None and not claim.part and (self.data is None or claim.n != self.data.n):
                 held = "no data" if self.data is None else f"{self.data.n} samples"
                 raise DeclarationError(
                     f"Reference({self.name}): claim {claim.metric} is on n={claim.n}, its data has {held}"

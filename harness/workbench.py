@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.assets import Assets
 from harness.backends import Availability, Backend, Session, machine
 from harness.cells import Cell
 from harness.datasets import DataError, DataSetReader
+from harness.declaration import DeclarationError, Scalar
 from harness.evaluate import Prepared, Task
 from harness.model import Form, Model
 from harness.reference import DataSet, Reference
@@ -77,7 +79,7 @@ class Workbench:
                     f"{data.name}: its pixels have the digest {made.facts['pixels']}, declared is {data.digest}: this "
                     "Pillow draws other pictures than the one of constraints.txt, so no figure can be compared"
                 )
-        with closing(resolve(data.reader)(folder, data.name)) as reader:
+        with closing(open_reader(data, folder, data.name, data.options)) as reader:
             yield reader
 
     def inputs(self, model: Model, reference: Reference, count: int) -> list[Prepared]:
@@ -94,9 +96,12 @@ class Workbench:
             if data is None:
                 raise DataError(f"{model.name}: its bundled reference declares no data")
             task = Task.of(model, data)
-            with self.data(data, exact=False) as reader:
-                wanted = (count - len(items)) // left
-                items += [task.prepare(sample) for sample in islice(reader.samples(), wanted)]
+            wanted = (count - len(items)) // left
+            try:
+                with self.data(data, exact=False) as reader:
+                    items += [task.prepare(sample) for sample in islice(reader.samples(), wanted)]
+            except Absent:  # its folder is here, the part of it that is meant is not
+                continue
         if len(items) < count:
             raise DataError(f"{model.name}: its data gives {len(items)} of {count} samples")
         return items
@@ -136,3 +141,17 @@ class Workbench:
         builder: Step = resolve(step)
         parts = builder.key_parts(given) | {f"input.{key}": digest for key, digest in digests.items()}
         return self.store.get(name, parts, lambda out: builder.build(given, out))
+
+
+def open_reader(data: DataSet, path: Path, name: str, options: Mapping[str, Scalar]) -> DataSetReader:
+    """What lies at a path, opened under a name by the reader of a data set.
+
+    Raises ``DeclarationError`` where that reader has no such options.
+    """
+    reader = resolve(data.reader)
+    try:
+        signature(reader).bind(path, name, **options)
+    except TypeError as error:
+        raise DeclarationError(f"DataSet({data.name}).options: {data.reader}: {error}") from error
+    opened: DataSetReader = reader(path, name, **options)
+    return opened

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness.claim import Claim
-from harness.judge import Share, judge
+from harness.declaration import DeclarationError
+from harness.judge import Mean, Measure, Share, judge
 from harness.model import Model
+from harness.registry import resolve
 from harness.verdict import Verdict
-from reports.claims import Published, accuracy_claims
+from reports.claims import Published, accuracy_claims, figure_of
 from reports.groups import grouped
 from reports.record import Record, Recorded, RecordError, answers_to
 from reports.text import NONE
 from reports.verdicts import SEVERITY, shown
 
+HITS = Measure("hits")
 HEADER = ("reference", "metric", "hits/n", "value", "95%", "claim", "floor", "verdict")
 
 
@@ -23,14 +26,15 @@ HEADER = ("reference", "metric", "hits/n", "value", "95%", "claim", "floor", "ve
 class Measured:
     """One accuracy answer and one claim that it measures, where there is one.
 
-    ``share`` is missing where the metric is no share of samples (hmean, mIoU): then there is no interval, and the
-    recorded verdict is not judged again. ``today`` is the verdict by the claims as they are declared now.
+    ``share`` is missing where the metric is neither a share nor a mean of samples (hmean, mIoU): then there is no
+    interval, and the recorded verdict is not judged again. ``today`` is the verdict by the claims as they are declared
+    now.
     """
 
     answer: Recorded
     metric: str
     value: float | None
-    share: Share | None
+    share: Share | Mean | None
     claim: Claim | None
     today: Verdict
 
@@ -52,7 +56,7 @@ class Measured:
         interval = self.interval
         return (
             self.answer.key.reference,
-            self.metric,
+            f"{claim.part} {self.metric}" if claim is not None and claim.part else self.metric,
             self._counted(),
             NONE if self.value is None else f"{self.value:.4f}",
             NONE if interval is None else "{:.4f}..{:.4f}".format(*interval),
@@ -61,8 +65,9 @@ class Measured:
         )
 
     def _counted(self) -> str:
-        part = "" if self.answer.figures.get("complete") is True else " (a part)"
-        return f"{self.share.hits}/{self.share.n}{part}" if self.share else f"n={self.answer.count('n')}{part}"
+        complete = self.share.complete if self.share else self.answer.figures.get("complete") is True
+        counted = self.share.counted if self.share else f"n={self.answer.count('n')}"
+        return counted if complete else f"{counted} (a part)"
 
     def _verdict(self) -> str:
         """The recorded verdict, and today's where the declaration was changed since and gives another: claims are
@@ -76,7 +81,11 @@ def measured(record: Record, claims: list[Published], models: Mapping[str, Model
     figures of one are impossible."""
     groups = grouped(answers_to(record, "accuracy"), models)
     answers = [answer for group in groups.values() for answer in group if answer.count("n") is not None]
-    return [row for answer in answers for row in _rows(answer, accuracy_claims(claims, answer))]
+    return [
+        row
+        for answer in answers
+        for row in _rows(answer, accuracy_claims(claims, answer), _measures(models.get(answer.model)))
+    ]
 
 
 def metrics(rows: Sequence[Measured]) -> str:
@@ -85,49 +94,72 @@ def metrics(rows: Sequence[Measured]) -> str:
 
 
 @cache
-def _interval(share: Share) -> tuple[float, float]:
+def _interval(share: Share | Mean) -> tuple[float, float]:
     """The interval, found once: it takes tens of milliseconds, and many batches have the same hits."""
     return share.interval()
 
 
 @cache
-def _today(claims: tuple[Claim, ...], share: Share) -> Verdict:
-    return min((judge(claim, share)[0] for claim in claims), key=SEVERITY.index)
+def _today(claim: Claim, share: Share | Mean) -> Verdict:
+    return judge(claim, share)[0]
 
 
-def _rows(answer: Recorded, claims: Sequence[Claim]) -> list[Measured]:
-    share = _share(answer)
-    if not claims:
-        name = (answer.text("metric") or NONE).partition(":")[0]
-        value = share.value if share and answer.number(name) is None else answer.number(name)
-        return [Measured(answer=answer, metric=name, value=value, share=share, claim=None, today=answer.verdict)]
-    today = answer.verdict
-    if share is not None:
-        today = _today(tuple(claims), share)
-    return [
+def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Measure]) -> list[Measured]:
+    """A row for each claim, or for the answer itself without one, and one for each set that no claim is about."""
+    shares = [_share(answer, measures.get(claim.metric, HITS), claim.part, claim.n) for claim in claims]
+    judged = [_today(claim, share) for claim, share in zip(claims, shares, strict=True) if share is not None]
+    today = min(judged, key=SEVERITY.index) if judged else answer.verdict
+    rows = [
         Measured(
             answer=answer,
             metric=claim.metric,
-            value=answer.number(claim.metric),
+            value=answer.number(figure_of(claim)),
             share=share,
             claim=claim,
             today=today,
         )
-        for claim in claims
+        for claim, share in zip(claims, shares, strict=True)
     ]
+    name = (answer.text("metric") or NONE).partition(":")[0]
+    for part in ["", *sets(answer)]:
+        if not any(claim.part == part for claim in claims) and (part or not claims):
+            share = _share(answer, HITS, part, answer.count(f"{part}: n"))
+            named = f"{part}: {name}" if part else name
+            value = share.value if share and answer.number(named) is None else answer.number(named)
+            metric = f"{part} {name}" if part else name
+            rows.append(Measured(answer=answer, metric=metric, value=value, share=share, claim=None, today=today))
+    return rows
 
 
-def _share(answer: Recorded) -> Share | None:
-    """The hits and n of an accuracy answer, or nothing where its metric counts no hits. Raises ``RecordError`` where
-    they are no share."""
-    if "hits" not in answer.figures:
+def sets(answer: Recorded) -> list[str]:
+    """The sets of samples that an answer counted one by one."""
+    return [name.removesuffix(": n") for name in answer.figures if name.endswith(": n")]
+
+
+def _measures(model: Model | None) -> Mapping[str, Measure]:
+    """How the values of a model's metric are made of its counts; nothing is known of a model that is not declared, or
+    whose metric is not here."""
+    try:
+        return {} if model is None else dict(resolve(model.metric).measures)
+    except DeclarationError:
+        return {}
+
+
+def _share(answer: Recorded, measure: Measure, part: str, n_of_part: int | None) -> Share | Mean | None:
+    """What an accuracy answer measured, in all or of a part that is whole with so many samples; nothing where its
+    metric has no such counts. Raises ``RecordError`` where they are impossible."""
+    prefix = f"{part}: " if part else ""
+    if prefix + measure.column not in answer.figures:
         return None
-    hits, n = answer.count("hits"), answer.count("n")
-    if hits is None or n is None or not 0 <= hits <= n or n == 0:
+    found, n = answer.number(prefix + measure.column), answer.count(f"{prefix}n")
+    if found is None or n is None or not 0 <= found <= n or n == 0:
         raise RecordError(
-            f"{answer.key}: hits {hits} of n {n} is no share; the record was changed after it was written"
+            f"{answer.key}: {measure.column} {found} of n {n} is no share; the record was changed after it was written"
         )
-    return Share(hits=hits, n=n, complete=answer.figures.get("complete") is True)
+    complete = answer.figures.get("complete") is True
+    if part:
+        complete = answer.figures.get("whole") is True and n == n_of_part
+    return measure.of({measure.column: found, "n": n}, complete=complete)
 
 
 def _printed(claim: Claim) -> str:

@@ -21,7 +21,10 @@ class Published:
 
     def __str__(self) -> str:
         claim = self.claim
-        text = f"{self.model} {self.reference} {claim.metric} {claim.printed}"
+        part = f"{claim.part} " if claim.part else ""
+        text = f"{self.model} {self.reference} {part}{claim.metric} {claim.printed}"
+        if claim.is_size:
+            return f"{text} {claim.unit}{f' on {claim.device}' if claim.device else ''}"
         if not claim.is_time:
             return text
         batch = f" at batch {claim.batch}" if claim.batch else ""
@@ -41,26 +44,40 @@ def published(record: Record, models: Mapping[str, Model]) -> list[Published]:
 
 
 def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
-    """The claims that an accuracy answer measures: those of its own model and reference, and of its metric."""
+    """The claims that an accuracy answer measures: of its own model, reference and precision, on values that it has."""
     return [
         each.claim
         for each in claims
         if not each.claim.is_time
+        and not each.claim.is_size
         and (each.model, each.reference) == (answer.model, answer.key.reference)
-        and answer.number(each.claim.metric) is not None
+        and each.claim.precision == answer.precision
+        and answer.number(figure_of(each.claim)) is not None
     ]
 
 
+def figure_of(claim: Claim) -> str:
+    """The name under which an accuracy answer records what a claim is about."""
+    return f"{claim.part}: {claim.metric}" if claim.part else claim.metric
+
+
 def is_judged(record: Record, claim: Published) -> bool:
-    """Whether an accuracy answer on all of the claim's own samples passed or failed it.
+    """Whether an accuracy answer on all of the claim's own samples passed or failed it, or *build* one on a size.
 
     A claim on a time is judged on the device that it names only, by whoever measures there: no answer of a record says
     that it is, so it never counts as judged.
     """
+    if claim.claim.is_size and not claim.claim.device:
+        return any(
+            (answer.key.question, answer.model, answer.form, answer.key.reference)
+            == ("build", claim.model, claim.claim.form, claim.reference)
+            and answer.verdict in (Verdict.PASS, Verdict.FAIL)
+            for answer in record.answers.values()
+        )
     return any(
         answer.key.question == "accuracy"
         and answer.verdict in (Verdict.PASS, Verdict.FAIL)
-        and answer.figures.get("complete") is True
+        and answer.figures.get("whole" if claim.claim.part else "complete") is True
         and claim.claim in accuracy_claims([claim], answer)
         for answer in record.answers.values()
     )

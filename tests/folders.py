@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from harness.datasets import Sample
 from harness.datasets.lmdb_words import write_words
-from harness.postprocess.ctc import encode
+from harness.evaluate import Task
+from harness.files.packed import Plan
+from harness.metrics.recognition import LOWER_CASED
+from harness.model import FileLayout, Model
+from harness.postprocess.recognition import LOWER_CTC
 
 FEW = """
 from dataclasses import replace
@@ -27,6 +31,32 @@ MODEL = replace(CRNN, name="few", references=(OFFICIAL, *CRNN.references[1:]))
 """
 """CRNN with a data set of eight words, of which six were right."""
 
+PLAN = Plan(
+    model="toy",
+    reference="official",
+    data="set",
+    declared=None,
+    own=True,
+    n=6,
+    feed="toy:feed",
+    input="float32 [2]",
+    layout=FileLayout().told,
+)
+"""Of six samples of the toy model."""
+
+
+def task_of(model: Model, dtype: str = "float32") -> Task:
+    """The content of a sample is its input."""
+    return Task(model, lambda content, shape: np.frombuffer(content, dtype).reshape(shape), str, LOWER_CASED)
+
+
+def six(salt: float = 0.0) -> list[Sample]:
+    """Samples of the toy model; every other one has an empty truth, the rest a tab in it."""
+    return [
+        Sample(f"set/{at}", np.array([at, at + salt], np.float32).tobytes(), f"truth\t{at}" if at % 2 else "")
+        for at in range(6)
+    ]
+
 
 class Listed:
     """A reader of samples that a test made; remembers how many it gave."""
@@ -42,6 +72,10 @@ class Listed:
         for sample in self._samples[start:]:
             self.given += 1
             yield sample
+
+    def facts(self) -> Mapping[str, int | str]:
+        """Nothing is to be said of them."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -60,16 +94,16 @@ def spelt(text: str) -> np.ndarray:
     """An output of CRNN, steps x classes, that decodes to this text."""
     scores = np.full((26, 37), -9.0, np.float32)
     scores[:, 0] = -1.0
-    for place, index in enumerate(encode(text)):
+    for place, index in enumerate(LOWER_CTC.encode(text)):
         scores[2 * place, [0, index]] = -9.0, -0.5
     return scores
 
 
-def answer(folder: Path, texts: Sequence[str]) -> Path:
-    """A folder of raw outputs that decode to these texts."""
+def answer(folder: Path, texts: Sequence[str], counted_from: int = 0) -> Path:
+    """A folder of raw outputs of CRNN that decode to these texts, named as its guide does."""
     folder.mkdir()
-    for number, text in enumerate(texts):
-        (folder / f"img_{number}_0.bin").write_bytes(spelt(text).tobytes())
+    for number, text in enumerate(texts, 1):
+        (folder / f"test_{number}_{counted_from}.bin").write_bytes(spelt(text).tobytes())
     return folder
 
 

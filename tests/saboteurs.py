@@ -17,7 +17,7 @@ from harness.backends import Batch, Outputs, Session
 from harness.cells import Cell
 from harness.measure import Clocks, Measurement, TimingPlan, time_calls
 from harness.model import Form, Model
-from harness.postprocess.ctc import ALPHABET, decode
+from harness.postprocess.recognition import LOWER, LOWER_CTC
 from harness.preprocess.crnn import preprocess
 from harness.reference import Reference
 from harness.store import Artefact
@@ -75,7 +75,7 @@ def unnormalised(encoded: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def decode_shifted(scores: NDArray[Any]) -> str:
     """The alphabet off by one character."""
-    return "".join(ALPHABET[(ALPHABET.index(character) + 1) % len(ALPHABET)] for character in decode(scores))
+    return "".join(LOWER[(LOWER.index(character) + 1) % len(LOWER)] for character in LOWER_CTC.decode(scores))
 
 
 def every_value(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Spoil:

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from harness.backends import Batch, Outputs
 from harness.datasets import DataError, Sample
 from harness.evaluate import Scored, Task, answered, check_outputs, evaluate, stack
+from harness.judge import Measure
 from harness.preprocess.crnn import preprocess
 from harness.verdict import Refused
 
@@ -35,7 +37,7 @@ class Halves:
 
     name = "halves; version 1"
     columns = ("hits", "n", "even")
-    shares = ("acc",)
+    measures = MappingProxyType({"acc": Measure("hits")})
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         return (int(predicted == truth), 1, int(int(truth) % 2 == 0))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
 from harness.claim import Claim
-from harness.judge import Share, judge
+from harness.judge import Mean, Measure, Share, judge, upper_bound
 from harness.verdict import Verdict
 
 CLAIM = Claim(metric="acc", printed="0.8479", hits=10232, n=12067, source="a guide")
@@ -69,7 +70,7 @@ class TestPart:
 
     def test_the_bound_is_the_one_sided_one(self):
         # Of 10 samples without a hit the exact one-sided bound is 1 - 0.05 ** (1 / 10); the two-sided one is 0.308.
-        assert Share(0, 10, complete=False).upper_bound() == pytest.approx(1 - 0.05**0.1)
+        assert upper_bound(Share(0, 10, complete=False)) == pytest.approx(1 - 0.05**0.1)
         assert Share(0, 10, complete=False).interval()[1] == pytest.approx(1 - 0.025**0.1)
 
     def test_a_few_samples_below_the_floor_cannot_tell_and_the_line_says_how_many_would(self):
@@ -106,4 +107,44 @@ class TestBoth:
         share = Share(*counts, complete=True)
         low, high = share.interval()
         assert 0 <= low <= share.value <= high <= 1
-        assert low < share.upper_bound() <= high
+        assert low < upper_bound(share) <= high
+
+
+DISTANCE = Claim(metric="norm_edit_dis", printed="0.9322", source="the test")
+NUMBERS = st.lists(st.floats(0, 1), min_size=1, max_size=50)
+
+
+class TestMeans:
+    @given(NUMBERS)
+    def test_the_interval_holds_the_mean_and_stays_in_its_range(self, numbers):
+        mean = Mean(sum(numbers), len(numbers), complete=True)
+        low, high = mean.interval()
+        assert 0 <= low <= min(mean.value, 1) <= high + 1e-12 <= 1 + 1e-12
+
+    @pytest.mark.parametrize("n", [10, 100, 1000])
+    def test_hoeffdings_bound_is_the_published_one(self, n):
+        # P(mean - true >= t) <= exp(-2 n t^2): at 5%, t = sqrt(ln 20 / 2 n).
+        assert upper_bound(Mean(0.0, n, complete=False)) == pytest.approx(np.sqrt(np.log(20) / (2 * n)))
+
+    @given(NUMBERS, st.data())
+    def test_a_whole_set_is_judged_by_the_floor_alone(self, numbers, data):
+        total = sum(numbers)
+        found, line = judge(DISTANCE, Mean(total, len(numbers), complete=True))
+        assert found is (Verdict.PASS if total / len(numbers) >= 0.9322 else Verdict.FAIL)
+        assert f"norm_edit_dis {total / len(numbers):.4f} (n={len(numbers)}, 95% " in line
+
+    def test_a_part_fails_only_beyond_its_bound(self):
+        assert judge(DISTANCE, Mean(60.0, 100, complete=False))[0] is Verdict.FAIL
+        assert judge(DISTANCE, Mean(90.0, 100, complete=False))[0] is Verdict.INCONCLUSIVE
+        assert judge(DISTANCE, Mean(100.0, 100, complete=False))[0] is Verdict.INCONCLUSIVE
+
+    @given(NUMBERS)
+    def test_a_measure_makes_a_mean_of_similarities_from_summed_distances(self, numbers):
+        counts = {"hits": 1, "n": len(numbers), "distance": sum(numbers)}
+        found = Measure("distance", share=False).of(counts, complete=True)
+        assert found.value == pytest.approx(1 - sum(numbers) / len(numbers))
+        assert Measure("hits").of(counts, complete=False) == Share(1, len(numbers), False)
+
+    def test_a_claim_on_one_part_says_which(self):
+        claim = Claim(metric="acc", printed="0.5", hits=1, n=2, part="SVT", source="the test")
+        assert judge(claim, Share(1, 2, complete=True))[1].startswith("SVT acc 0.5000 (1/2, ")

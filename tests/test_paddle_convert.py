@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -78,10 +79,23 @@ def test_the_log_of_a_failed_conversion_outlives_its_folder(direction: Model, tm
     assert not caught.value.log.exists()
 
 
+def test_outputs_that_paddle_numbers_get_their_declared_names(direction: Model, program: Path, tmp_path: Path) -> None:
+    (declared,) = direction.outputs
+    other = replace(declared, name="probabilities")
+    paddle_to_onnx.build(given(program, direction, outputs=(other,)), tmp_path)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [value.name for value in graph.output] == ["probabilities"]
+    assert "softmax_0.tmp_0" not in {name for node in graph.node for name in (*node.input, *node.output)}
+    assert sum("probabilities" in node.output for node in graph.node) == 1
+
+
 def test_a_graph_with_another_interface_than_declared_is_refused(
     direction: Model, program: Path, tmp_path: Path
 ) -> None:
     (declared,) = direction.outputs
-    other = type(declared)(name="probabilities", axes=declared.axes, dtype=declared.dtype)
-    with pytest.raises(Refused, match=r"the graph has softmax_0\.tmp_0, declared are probabilities"):
-        paddle_to_onnx.build(given(program, direction, outputs=(other,)), tmp_path)
+    more = (declared, replace(declared, name="features"))
+    with pytest.raises(Refused, match=r"the graph has softmax_0\.tmp_0, declared are softmax_0\.tmp_0, features"):
+        paddle_to_onnx.build(given(program, direction, outputs=more), tmp_path)
+    taken = replace(declared, name="x")
+    with pytest.raises(Refused, match="x is the name of another value of the graph already"):
+        paddle_to_onnx.build(given(program, direction, outputs=(taken,)), tmp_path)

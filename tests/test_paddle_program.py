@@ -78,8 +78,12 @@ def variable(name: bytes, shape: Iterable[int], *, persistable: bool = True, dty
 def operator(kind: bytes, inputs: dict[bytes, bytes], outputs: dict[bytes, bytes]) -> bytes:
     said = [nested(1, nested(1, key), nested(2, value)) for key, value in inputs.items()]
     said += [nested(2, nested(1, key), nested(2, value)) for key, value in outputs.items()]
-    attribute = nested(4, nested(1, b"is_test"), number(2, 6), number(10, 1))
-    return nested(4, *said, nested(3, kind), attribute)
+    attributes = [
+        nested(4, nested(1, b"is_test"), number(2, 6), number(10, 1)),
+        nested(4, nested(1, b"trans_y"), number(2, 6), number(10, 0)),
+        nested(4, nested(1, b"num_layers"), number(2, 0), number(3, 1)),
+    ]
+    return nested(4, *said, nested(3, kind), *attributes)
 
 
 def block(*content: bytes) -> bytes:
@@ -313,8 +317,8 @@ class TestProgram:
         found = read_program(write(SPELT, "inference.pdmodel"))
         assert found.shapes == {"fc_0.w_0": (2, 3), "fc_0.b_0": (3,)}
         assert found.operators == (
-            Operator("feed", {"X": ("feed",)}, {"Out": ("x",)}),
-            Operator("matmul_v2", {"X": ("x",), "Y": ("fc_0.w_0",)}, {"Out": ("y",)}),
+            Operator("feed", {"X": ("feed",)}, {"Out": ("x",)}, frozenset({"is_test"})),
+            Operator("matmul_v2", {"X": ("x",), "Y": ("fc_0.w_0",)}, {"Out": ("y",)}, frozenset({"is_test"})),
         )
 
     @pytest.mark.parametrize(

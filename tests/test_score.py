@@ -16,7 +16,7 @@ from harness.assets import Assets
 from harness.cells import Scope, asks
 from harness.commands.score import Scoring, score
 from harness.datasets import Sample
-from harness.files.pack import MANIFEST
+from harness.files.packed import MANIFEST
 from harness.files.sources import Truth
 from harness.files.unpack import OutputFolder
 from harness.files.windows import Window
@@ -58,7 +58,7 @@ class TestVerdict:
             found, text = command("score", "few", f"--outputs={out}", *data)
             assert found == status
             assert "few official: 8 samples of few, all of the reference's own\n" in text
-            assert f"read .bin files of 8 samples from {out}\n" in text
+            assert f"read .bin files of 8 samples from {out}, test_1_0 to test_8_0\n" in text
             assert f"\n{verdict}: acc {hits / 8:.4f} ({hits}/8, 95% " in text
             assert "claim 0.75 (6/8), floor 0.7500" in text
 
@@ -102,10 +102,10 @@ class TestVerdict:
         kept = [f"--json={tmp_path / 'new' / 'a.json'}", f"--outcomes={tmp_path / 'new' / 'a.jsonl'}"]
         assert command("score", "few", f"--outputs={out}", f"--data={tmp_path / 'packed'}", *kept)[0] == 0
         said = json.loads((tmp_path / "new" / "a.json").read_text())
-        about = {name: said[name] for name in ("model", "reference", "data", "own", "n", "format", "verdict")}
-        assert about == {
+        names = ("model", "reference", "data", "own", "n", "format", "counted_from", "verdict")
+        assert {name: said[name] for name in names} == {
             "model": "few", "reference": "official", "data": "few", "own": True, "n": 8, "format": ".bin",
-            "verdict": "pass",
+            "counted_from": 0, "verdict": "pass",
         }  # fmt: skip
         assert (said["figures"]["hits"], said["figures"]["complete"]) == (7, True)
         lines = [json.loads(line) for line in (tmp_path / "new" / "a.jsonl").read_text().splitlines()]
@@ -114,12 +114,12 @@ class TestVerdict:
 
     def test_a_broken_folder_fails_says_why_also_in_the_file_and_leaves_no_outcomes(self, command, words, tmp_path):
         out = answer(tmp_path / "out", right(words, 8))
-        (out / "img_5_0.bin").unlink()
+        (out / "test_6_0.bin").unlink()
         kept = [f"--json={tmp_path / 'a.json'}", f"--outcomes={tmp_path / 'a.jsonl'}"]
         status, text = command("score", "few", f"--outputs={out}", f"--data={tmp_path / 'packed'}", *kept)
         assert status == 1
         assert f"\nfail: {out}: expected 8 files" in text
-        assert "; 1 missing: img_5_0.bin of few/000000006\n" in text
+        assert "; 1 missing: test_6_0.bin of few/000000006\n" in text
         said = json.loads((tmp_path / "a.json").read_text())
         assert (said["verdict"], said["line"]) == ("fail", text.splitlines()[-1].removeprefix("fail: "))
         assert not (tmp_path / "a.jsonl").exists()

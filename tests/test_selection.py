@@ -40,14 +40,14 @@ def test_a_cell_selects_all_its_questions_and_no_others() -> None:
 
 
 def test_all_batches_asks_accuracy_at_every_point() -> None:
-    found = collected("--all-batches", "-m", "ort and recognition", "-k", "test_accuracy and bundled")
+    found = collected("--all-batches", "-m", "ort and crnn", "-k", "test_accuracy and bundled")
     assert found == {f"test_accuracy[crnn-ort-fp32-bs{batch}-bundled]" for batch in (1, 4, 8, 16, 32, 64)}
 
 
 def test_the_full_size_network_is_official_where_its_weights_are_found(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "gpu_checkpoint_12_acc_0.7923.pth").write_bytes(b"not yet looked into")
-    found = collected(f"--assets={tmp_path}", "-m", "bs4")
+    found = collected(f"--assets={tmp_path}", "-m", "crnn and bs4")
     assert "test_agreement[crnn-ort-fp32-bs4-official]" in found
     assert not [name for name in found if "seeded" in name]
 

@@ -57,7 +57,7 @@ def test_the_twin_agrees_with_the_converted_graph_on_the_vendors_words(
 
 
 def test_width_and_blocks_scale_and_the_shape_of_the_output_stays() -> None:
-    small = SvtrLcnet(width=0.25, dims=16, hidden=40, classes=63).eval()
+    small = SvtrLcnet(width=0.25, hidden=40, classes=63).eval()
     with torch.inference_mode():
         found = small(torch.zeros(2, 3, 48, 320))
     assert found.shape == (2, 40, 63)

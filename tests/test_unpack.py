@@ -144,7 +144,7 @@ BROKEN = {
         ".bin", renamed("img_0_0.bin", "img_6_0.bin"),
         "; 1 unexpected: img_6_0.bin; 1 missing: img_0_0.bin of set/0$",
     ),
-    "an output more": (".bin", put("img_3_1.bin", b""), "; 1 unexpected: img_3_1.bin$"),
+    "an output more": (".bin", put("img_3_2.bin", b""), "; 1 unexpected: img_3_2.bin$"),
     "an input between": (".bin", put("img_3.bin", b""), "; 1 unexpected: img_3.bin$"),
     "leading zeros": (
         ".bin", renamed("img_2_0.bin", "img_02_0.bin"),

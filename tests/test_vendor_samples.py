@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from harness.datasets import DataError, Sample
-from harness.datasets.vendor_samples import DirectionSamples, read_batches, write_batches
+from harness.datasets.vendor_samples import DirectionSamples, RecognitionSamples, read_batches, write_batches
 from harness.preprocess.stored import as_stored
 
 ITEM = (3, 48, 192)
@@ -189,6 +189,11 @@ class TestSamples:
     def test_without_a_name_ids_carry_the_files(self, saved):
         assert [sample.id for sample in read(saved([batch(1)]))] == ["toy/0000"]
 
+    def test_numbers_in_another_byte_order_are_the_same_numbers(self, saved):
+        pictures, classes = batch(0, 1)
+        there = read(saved([[pictures.astype(">f4"), classes.astype(">i8")]]))
+        assert there == read(saved([[pictures, classes]]))
+
     def test_a_closed_reader_has_nothing_open(self, saved):
         path = saved([batch(1)])
         reader = DirectionSamples(path)
@@ -236,6 +241,109 @@ class TestSamples:
         path = saved([batch(), batch()])
         with pytest.raises(DataError, match=rf"^{path}: its batches hold no sample; nothing can be measured on it"):
             DirectionSamples(path)
+
+
+WORD_ITEM = (3, 48, 320)
+TEXTS = st.text(st.characters(min_codepoint=ord(" "), max_codepoint=ord("~")), min_size=1, max_size=25)
+
+
+def word_batch(*texts: str) -> list[np.ndarray]:
+    """A batch of the recogniser's samples: pictures full of their own number, and labels as the vendor encodes them."""
+    characters = [chr(code) for code in (*range(0x30, 0x7F), *range(0x21, 0x30))] + [" ", " "]
+    classes = {character: index for index, character in enumerate(characters, 1)}
+    labels = np.zeros((len(texts), 25), np.int64)
+    for row, text in zip(labels, texts, strict=True):
+        row[: len(text)] = [classes[character] for character in text]
+    pictures = np.arange(len(texts), dtype=np.float32)[:, None, None, None] * np.ones(WORD_ITEM, np.float32)
+    lengths = np.array([len(text) for text in texts], np.int64)
+    return [pictures, labels, np.full_like(labels, 98), lengths, np.full(len(texts), 0.5)]
+
+
+class TestWords:
+    def test_the_vendors_file_holds_the_first_ten_words_of_its_set(self, shared):
+        path = shared / "assets" / "knight" / "rec_b1_10.pd"
+        reader = RecognitionSamples(path, "words")
+        found = list(reader.samples())
+        truths = ["JOINT", "yourself", "154", "197", "727", "198", "20029", "Free", "from", "PAIN"]
+        assert [(sample.id, sample.truth) for sample in found] == [
+            (f"words/{number:04d}", truth) for number, truth in enumerate(truths)
+        ]
+        assert len(reader) == 10
+        assert [sample.content for sample in found] == [tensors[0].tobytes() for tensors in read_batches(path)]
+        for sample in found:
+            fed = as_stored(sample.content, WORD_ITEM)
+            assert (fed.shape, fed.dtype) == (WORD_ITEM, np.float32)
+            assert -1 <= fed.min() < fed.max() <= 1
+
+    def test_the_share_of_the_width_is_where_the_vendors_padding_begins(self, shared):
+        for pictures, _, _, _, shares in read_batches(shared / "assets" / "knight" / "rec_b1_10.pd"):
+            drawn = pictures[0].any(axis=(0, 1))
+            assert drawn.sum() == drawn.nonzero()[0].max() + 1 == round(320 * shares[0])
+
+    @given(st.lists(st.lists(TEXTS, max_size=2), min_size=1, max_size=3).filter(any))
+    def test_truths_are_the_labels_with_case_and_repeats(self, scratch, texts):
+        write_batches(scratch, [word_batch(*each) for each in texts])
+        found = list(RecognitionSamples(scratch).samples())
+        assert [sample.truth for sample in found] == list(chain(*texts))
+        assert [sample.id for sample in found] == [f"toy/{number:04d}" for number in range(len(found))]
+        values = [place for each in texts for place in range(len(each))]
+        assert [as_stored(sample.content, WORD_ITEM)[2, 47, 319] for sample in found] == values
+
+    def test_both_spaces_of_the_alphabet_are_read_as_one(self, saved):
+        tensors = word_batch("a b", "a b")
+        assert tensors[1][:, 1].tolist() == [96, 96]
+        tensors[1][0, 1] = 95
+        assert [sample.truth for sample in RecognitionSamples(saved([tensors])).samples()] == ["a b", "a b"]
+
+    @pytest.mark.parametrize(
+        ("place", "row", "length", "told"),
+        [
+            (0, [1, 2], 0, "item 0: a label of length 0, expected 1 to 25"),
+            (1, [1, 2], 26, "item 1: a label of length 26, expected 1 to 25"),
+            (1, [1, 2], -1, "item 1: a label of length -1, expected 1 to 25"),
+            (0, [1, 97], 2, "item 0: 97 in a label of length 2, expected 1 to 96"),
+            (0, [1, -1], 2, "item 0: -1 in a label of length 2, expected 1 to 96"),
+            (1, [1, 2], 3, "item 1: 0 in a label of length 3, expected 1 to 96"),
+            (1, [1, 0, 2], 3, "item 1: 0 in a label of length 3, expected 1 to 96"),
+            (1, [1, 2, 3], 2, "item 1: a label of length 2 goes on after it, expected 0 as padding"),
+            (0, [1, 2, *[0] * 22, 3], 2, "item 0: a label of length 2 goes on after it, expected 0 as padding"),
+        ],
+    )
+    def test_a_label_that_is_not_as_long_as_is_said_is_told_with_its_item(self, saved, place, row, length, told):
+        tensors = word_batch("ab", "cd")
+        tensors[1][place] = [*row, *[0] * (25 - len(row))]
+        tensors[3][place] = length
+        path = saved([word_batch("a"), tensors])
+        with pytest.raises(DataError, match=rf"^{path}: batch 1: {told}"):
+            RecognitionSamples(path)
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (
+                lambda tensors: tensors[:4],
+                "4 tensors, expected pictures, CTC labels, SAR labels, lengths and shares of the width",
+            ),
+            (
+                lambda tensors: [tensors[0][..., :192], *tensors[1:]],
+                r"float32\[2, 3, 48, 192\], int64\[2, 25\], int64\[2, 25\], int64\[2\] and float64\[2\], expected "
+                r"float32 \[n, 3, 48, 320\], int64 \[n, 25\], int64 \[n, 25\], int64 \[n\] and float64 \[n\]",
+            ),
+            (lambda tensors: [*tensors[:2], tensors[2][:, :24], *tensors[3:]], r".* int64\[2, 24\], int64\[2\] and"),
+            (lambda tensors: [*tensors[:3], tensors[3][:1], tensors[4]], r".* int64\[1\] and float64\[2\], expected"),
+            (lambda tensors: [*tensors[:4], tensors[4].astype(np.float32)], r".* and float32\[2\], expected"),
+            (lambda tensors: [tensors[1], tensors[0], *tensors[2:]], r"int64\[2, 25\], float32\[2, 3, 48, 320\], "),
+        ],
+    )
+    def test_what_are_no_samples_is_told_with_the_batch(self, saved, change, told):
+        path = saved([word_batch("a"), change(word_batch("ab", "cd"))])
+        with pytest.raises(DataError, match=rf"^{path}: batch 1: {told}"):
+            RecognitionSamples(path)
+
+    def test_the_samples_of_direction_are_told_to_be_none_of_recognition(self, shared):
+        path = shared / "assets" / "knight" / "cls_b1.pd"
+        with pytest.raises(DataError, match=rf"^{path}: batch 0: 2 tensors, expected pictures, CTC labels, SAR labels"):
+            RecognitionSamples(path)
 
 
 class TestStored:

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+SHADOWS = "__MACOSX"
+"""A folder of this name, which macOS adds to archives, repeats the names of all others, and has nothing of theirs."""
+
 
 class Listing:
     """All files and folders below a folder, as they were when it was made.
 
     A folder is visited once: links to folders are followed where nothing else leads there. What cannot be read is left
-    out, and named in ``unread``.
+    out, and named in ``unread``; shadows are left out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,6 +51,8 @@ class Listing:
                 visited.add((found.st_dev, found.st_ino))
                 with os.scandir(self.folder / above) as entries:
                     for entry in entries:
+                        if entry.name == SHADOWS:
+                            continue
                         yield above, entry.name
                         if _is_folder(entry):
                             below = f"{above}/{entry.name}" if above else entry.name

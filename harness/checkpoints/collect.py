@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.checkpoints.paddle_layers import state_of
 from harness.checkpoints.paddle_program import Program, read_parameters, read_program
+from harness.checkpoints.pdparams import read_pdparams
 from harness.checkpoints.pth import read_pth
 from harness.networks.load import WEIGHTS
 from harness.registry import resolve
@@ -36,25 +38,24 @@ READERS: Mapping[str, Callable[[Path], dict[str, Tensor]]] = {
     ".pt": read_pth,
     ".safetensors": read_safetensors,
 }
+TRAINED = ".pdparams"
+"""What Paddle's training saved; its layout depends on the network that it is for."""
 
 
 @step(revision=1, tools=("torch", "safetensors", "numpy"))
 def collect(given: StepInput, out: Path) -> Facts:
     """The weights of the source files, or those that ``initialise`` draws from ``seed`` where there are none."""
-    network: Any = resolve(given.network)
+    network = partial(resolve(given.network), **given.network_params)
     if not given.sources:
         draw = resolve(str(given.params["initialise"]))
-        state = draw(network(**given.network_params), int(given.params["seed"]))
+        state = draw(network(), int(given.params["seed"]))
     elif is_program(given.sources):
         program, tensors = _read_pair(given.sources)
-        state = state_of(network(**given.network_params), program, tensors)
+        state = state_of(network(), program, tensors)
     else:
-        path = given.sources[0]
-        if path.suffix not in READERS:
-            raise Refused(f"{path}: no reader for {path.suffix!r}; known: {', '.join(READERS)}")
         # Networks that were published under several spellings of their keys say which is theirs.
-        own_key = getattr(network, "canonical_key", str)
-        state = {own_key(key): tensor for key, tensor in READERS[path.suffix](path).items()}
+        own_key = getattr(network.func, "canonical_key", str)
+        state = {own_key(key): tensor for key, tensor in _read(given.sources[0], network).items()}
     whole = {key: (value.float() if value.is_floating_point() else value).contiguous() for key, value in state.items()}
     save_file(whole, out / WEIGHTS)
     return {"keys": len(whole)}
@@ -77,6 +78,15 @@ def program(given: StepInput, out: Path) -> Facts:
 def is_program(sources: Sequence[Path]) -> bool:
     """Whether files are a Paddle inference model: its program and its parameters."""
     return {path.suffix for path in sources} == set(PAIR)
+
+
+def _read(path: Path, network: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """The tensors of one file. Raises ``Refused`` for a kind that has no reader."""
+    if path.suffix == TRAINED:
+        return read_pdparams(path, network())
+    if path.suffix not in READERS:
+        raise Refused(f"{path}: no reader for {path.suffix!r}; known: {', '.join((*READERS, TRAINED))}")
+    return READERS[path.suffix](path)
 
 
 def _read_pair(sources: Sequence[Path]) -> tuple[Program, dict[str, NDArray[Any]]]:

@@ -46,7 +46,13 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, int | str, bool]]] = {
     "VarType": {"type": (1, _INT32, False), "lod_tensor": (3, "LodTensorDesc", False)},
     "VarDesc": {"name": (1, _TEXT, False), "type": (2, "VarType", False), "persistable": (3, _BOOL, False)},
     "OpVar": {"parameter": (1, _TEXT, False), "arguments": (2, _TEXT, True)},
-    "OpDesc": {"inputs": (1, "OpVar", True), "outputs": (2, "OpVar", True), "type": (3, _TEXT, False)},
+    "OpAttr": {"name": (1, _TEXT, False), "b": (10, _BOOL, False)},
+    "OpDesc": {
+        "inputs": (1, "OpVar", True),
+        "outputs": (2, "OpVar", True),
+        "type": (3, _TEXT, False),
+        "attrs": (4, "OpAttr", True),
+    },
     "BlockDesc": {"vars": (3, "VarDesc", True), "ops": (4, "OpDesc", True)},
     "ProgramDesc": {"blocks": (1, "BlockDesc", True)},
 }
@@ -54,11 +60,13 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, int | str, bool]]] = {
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of a program: its type, and the names of what it takes and gives, by parameter."""
+    """One operator of a program: its type, the names of what it takes and gives, by parameter, and its attributes that
+    say yes (``trans_y``)."""
 
     type: str
     inputs: Mapping[str, tuple[str, ...]]
     outputs: Mapping[str, tuple[str, ...]]
+    flags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,13 @@ def _program(block: Any) -> Program:
             if entry.persistable and entry.name not in NO_TENSORS
         },
         operators=tuple(
-            Operator(_text(operator.type), _names(operator.inputs), _names(operator.outputs)) for operator in block.ops
+            Operator(
+                _text(operator.type),
+                _names(operator.inputs),
+                _names(operator.outputs),
+                frozenset(_text(entry.name) for entry in operator.attrs if entry.b),
+            )
+            for operator in block.ops
         ),
     )
 

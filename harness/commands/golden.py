@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from harness.cells import Cell
 from harness.commands.folders import add_assets, add_models, add_store, assets_of
 from harness.declaration import DeclarationError
 from harness.evaluate import Task, evaluate
 from harness.golden import write_golden
+from harness.questions.agreement import decided_items
 from harness.registry import PROJECT, choose_model, load_models
 from harness.store import Store
 from harness.workbench import Workbench
@@ -24,7 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("model", help="name of a declaration, such as ppocr_cls")
     parser.add_argument("reference", help="one of its references that declares a golden file")
-    parser.add_argument("--samples", type=int, metavar="N", help="the first N samples only")
+    parser.add_argument("--samples", type=int, metavar="N", help="the first N samples, instead of as many as declared")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: the declared file")
     add_models(parser)
     add_assets(parser)
@@ -38,13 +42,25 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     twin = model.twin(model.deployed(reference))
     if reference.golden is None or reference.data is None or twin is None:
         raise DeclarationError(f"{model.name} {reference.name}: declares no golden file, no data, or has no torch twin")
+    # A thousandth of the bound is kept: what is smaller says nothing, and most probabilities become short.
+    digits = 3 - math.floor(math.log10(reference.golden.max_abs))
     cell = Cell(model, twin, "torch", "fp64", model.points[0])
     with TemporaryDirectory() as scratch:
         bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
         with bench.open(cell, reference) as session, bench.data(reference.data) as reader:
-            samples = islice(reader.samples(), options.samples)
-            scored = evaluate(session, samples, Task.of(model, reference.data), cell.point.batch, cell.precision)
-            outputs = {outcome.id: outcome.output for outcome in scored}
+            scored = evaluate(
+                session, reader.samples(), Task.of(model, reference.data), cell.point.batch, cell.precision
+            )
+            # A near tie that is fed back may go on differently elsewhere; such a sample is no reference for anybody.
+            chosen = (
+                outcome
+                for outcome in scored
+                if len(decided_items(model, outcome.output[np.newaxis], reference.golden.max_abs))
+            )
+            outputs = {
+                outcome.id: outcome.output.round(digits)
+                for outcome in islice(chosen, options.samples or reference.golden.n)
+            }
     path = options.out or PROJECT / reference.golden.file
     write_golden(path, reference, outputs)
     yield f"wrote {path}: {len(outputs)} outputs"

@@ -11,9 +11,11 @@ from tempfile import TemporaryDirectory
 from harness.commands.folders import add_assets, add_models, add_store, assets_of
 from harness.commands.progress import watched
 from harness.evaluate import Task
-from harness.files.pack import INPUTS, Plan, described, item_bytes, pack
+from harness.files.listing import listing, size_of
+from harness.files.pack import described, item_bytes, pack, write_whole
+from harness.files.packed import INPUTS, Plan
 from harness.files.sources import Source, declared_digest, source
-from harness.model import Model
+from harness.model import Model, TensorSpec
 from harness.registry import choose_model, load_models
 from harness.store import Store
 from harness.workbench import Workbench
@@ -21,8 +23,12 @@ from harness.workbench import Workbench
 TEXT = "prepare samples and write them into a folder, for tools that read files; 'score' judges what they answer"
 DETAIL = (
     "DIR/inputs gets one file a sample: raw numbers, named as the guide names them, and nothing else; beside it lie "
-    "the labels and pack.json, which 'score' reads. DIR must be new or empty. A pack that was interrupted goes on when "
-    "the same command is given again; other samples never go into a folder that has some."
+    "the labels, as the guide writes them, and pack.json, which 'score' reads. DIR must be new or empty. A pack that "
+    "was interrupted goes on when the same command is given again; other samples never go into a folder that has some. "
+    "--info is for benchmark.x86_64 and benchmark.aarch64, which take a list (-input_text_path) and no folder: a line "
+    "an input, with its path from the folder that FILE lies in. Start the tool in that folder, with FILE's bare name; "
+    "to run it on another machine, say --info=DIR/NAME.info and copy all of DIR. Of a folder that is packed already, "
+    "the same command with --info writes the list."
 )
 
 
@@ -33,6 +39,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     add_samples(parser, "another data set")
     parser.add_argument("--samples", type=_count, metavar="N", help="the first N samples only")
+    parser.add_argument("--info", type=Path, metavar="FILE", help="also list them for benchmark.x86_64; see below")
 
 
 def add_samples(parser: argparse.ArgumentParser, data: str) -> None:
@@ -53,6 +60,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
         with source(bench, model, options.reference, options.data) as found:
             plan = plan_of(model, found, options.samples)
+            inputs = listing(options.info, options.out, model, plan.n) if options.info else ""
             yield f"{model.name} {plan.reference}: {plan.n} of {len(found.reader)} samples of {plan.data}"
             steps = pack(found.reader, Task.of(model, found.data), plan, options.out)
             for _ in watched(steps, plan.n, "packing"):
@@ -60,7 +68,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     spec = model.inputs[0]
     size = plan.n * item_bytes(spec) / 1e6
     yield f"packed {plan.n} files of {described(spec)} into {options.out / INPUTS}, {size:.1f} MB"
-    first = ", ".join(model.layout.output.format(i=0, k=k) for k in range(len(model.outputs)))
+    if options.info:
+        yield _listed(options.info, inputs, spec)
+    first = ", ".join(model.layout.output.format(i=model.layout.first, k=k) for k in range(len(model.outputs)))
     command = shlex.join(["python", "-m", "harness", "score", model.name, f"--data={options.out}", "--outputs=OUT"])
     yield f"next: run the tool on that folder, so that it writes {first} and so on (.bin, .npy, .txt) into a folder OUT"
     yield f"then: {command}"
@@ -78,7 +88,18 @@ def plan_of(model: Model, found: Source, samples: int | None) -> Plan:
         n=min(len(reader), samples or len(reader)),
         feed=data.feed or model.feed,
         input=described(model.inputs[0]),
+        layout=model.layout.told,
     )
+
+
+def _listed(path: Path, inputs: str, spec: TensorSpec) -> str:
+    """Writes the list, and says how the tool is given it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, inputs)
+    width, height = size_of(spec)
+    given = [f"-input_text_path={path.name}", f"-input_width={width}", f"-input_height={height}"]
+    command = shlex.join([*given, "-output_binary=True", "-useDvpp=False"])
+    return f"listed them in {path}: start benchmark.x86_64 in the folder {path.parent}, with {command}"
 
 
 def _count(text: str) -> int:

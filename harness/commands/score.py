@@ -17,7 +17,7 @@ from harness.files.pack import item_bytes, write_whole
 from harness.files.sources import Truth, truth
 from harness.files.unpack import OutputFolder
 from harness.model import Model
-from harness.questions.accuracy import judged, write_outcomes
+from harness.questions.accuracy import Judging, write_outcomes
 from harness.registry import choose_model, load_models
 from harness.store import Store
 from harness.verdict import Answer, Outcome, Verdict
@@ -34,8 +34,8 @@ STATUS = {
 DETAIL = (
     "Ends with 0 for pass; 1 for fail and broken, and where the command could not be carried out; 2 for wrong usage; "
     "10 for inconclusive, and for skipped because the data is not here: nothing was confirmed, which is no success. "
-    "OUT holds a file for each sample and output, all raw (.bin), NumPy's (.npy) or text (.txt), named as 'pack' says "
-    "or as msame does."
+    "OUT holds a file for each sample and output, all raw (.bin), NumPy's (.npy) or text (.txt), named as 'pack' says, "
+    "with a sample's outputs all counted from 0 or all from 1 (benchmark.x86_64), or as msame does."
 )
 MOST_AT_ONCE = 256
 MOST_BYTES = 1 << 24
@@ -73,8 +73,8 @@ def run(options: argparse.Namespace) -> Generator[str, None, int]:
             yield _headline(model, found)
             outputs = OutputFolder(options.outputs, model, [sample.id for sample in found.samples])
             answer = score(Scoring(model, found, outputs), bench.kept("outcomes.jsonl"))
-            about["format"] = outputs.suffix
-            yield f"read {outputs.suffix} files of {len(found.samples)} samples from {options.outputs}"
+            about |= {"format": outputs.suffix, "counted_from": outputs.counted_from}
+            yield f"read {outputs.suffix} files of {len(found.samples)} samples from {options.outputs}, {outputs.told}"
         except Outcome as outcome:
             answer = Answer(verdict=outcome.verdict, line=str(outcome))
         yield f"{answer.verdict}: {answer.line}"
@@ -95,7 +95,7 @@ def score(asked: Scoring, outcomes: Path) -> Answer:
     reference = found.reference if found.own else replace(found.reference, claims=(), golden=None)
     task = Task.of(model, reference.data)
     scored = write_outcomes(watched(_scored(asked, task), len(found.samples), "scoring"), outcomes)
-    answer = judged(reference, task, scored, outcomes, complete=found.complete)
+    answer = Judging(reference, task.metric, whole=found.complete).answer(scored, outcomes)
     if found.own:
         return answer
     return replace(answer, line=f"these are not the samples of {found.reference.name}'s claims; {answer.line}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,10 @@ class DataSetReader(Protocol):
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """Every sample from number ``start`` on, in order, read one at a time."""
+        ...
+
+    def facts(self) -> Mapping[str, int | str]:
+        """What a report should say of the samples read so far, beyond their number; often nothing."""
         ...
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from harness.datasets import DataError, Sample
@@ -38,13 +38,25 @@ class PictureList:
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """Every picture from number ``start`` on, in the order of the list; a missing one raises ``DataError``."""
-        for relative, label in self._entries[start:]:
-            path = self._folder / relative
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise DataError(f"{path}: named in {self._folder / LIST}, but {error.strerror}") from error
-            yield Sample(f"{self._name}/{relative}", content, label)
+        return map(self.sample, range(start, len(self._entries)))
+
+    def sample(self, number: int) -> Sample:
+        """The picture of a line, the first is number 0, blank ones do not count."""
+        relative, label = self._entries[number]
+        path = self._folder / relative
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: named in {self._folder / LIST}, but {error.strerror}") from error
+        return Sample(f"{self._name}/{relative}", content, label)
+
+    def truths(self) -> Iterator[str]:
+        """The label of every picture, in order; no picture is read."""
+        return (label for _, label in self._entries)
+
+    def facts(self) -> Mapping[str, int | str]:
+        """Nothing beyond the pictures themselves."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held open."""

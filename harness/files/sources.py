@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets import DataError, DataSetReader, Sample
 from harness.declaration import DeclarationError
-from harness.files.pack import MANIFEST, read_packed
+from harness.files.packed import MANIFEST, read_packed, read_plan
 from harness.model import Model
 from harness.reference import DataSet, Reference
-from harness.registry import resolve
 from harness.store import file_digest
 from harness.verdict import Absent
-from harness.workbench import Workbench
+from harness.workbench import Workbench, open_reader
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,9 @@ def source(bench: Workbench, model: Model, name: str | None, at: Path | None) ->
             yield found
         return
     here = [each for each in references if each[1].asset is None or bench.assets.locate(each[1].asset)]
-    reference, data = (here or references)[0]
-    with bench.data(data) as reader:
+    here = here or references[:1]
+    with ExitStack() as stack:
+        reference, data, reader = _first(bench, here, stack)
         yield Source(data.name, reference, data, reader, own=True)
 
 
@@ -72,18 +72,20 @@ def truth(bench: Workbench, model: Model, name: str | None, at: Path | None) -> 
 
 
 def declared_digest(data: DataSet) -> str | None:
-    """What a declaration says of a data set's content: its digest, or its asset's sha256."""
-    return data.asset.sha256 if data.asset is not None else data.digest
+    """What a declaration says of a data set's content: its digest, or its asset's sha256, and its options."""
+    told = data.asset.sha256 if data.asset is not None else data.digest
+    options = ", ".join(f"{name}={value}" for name, value in sorted(data.options.items()))
+    return f"{told or 'any'} with {options}" if options else told
 
 
 def _packed(bench: Workbench, model: Model, name: str | None, folder: Path) -> Truth:
     """The samples of a packed folder. They are the reference's own only where the declaration still says the same of
     them, and where its data set is here, only if they are really in it."""
-    packed = read_packed(folder, model.layout)
-    plan = packed.plan
+    plan = read_plan(folder)
     if plan.model != model.name or (name is not None and name != plan.reference):
         asked = f"{model.name} {name or ''}".strip()
         raise DeclarationError(f"{folder}: packed for {plan.model} {plan.reference}, not for {asked}")
+    packed = read_packed(folder, model.layout)
     reference = model.reference(plan.reference)
     data = reference.data
     if data is None or not plan.own or (data.name, declared_digest(data)) != (plan.data, plan.declared):
@@ -119,6 +121,18 @@ def _references(model: Model, name: str | None) -> list[tuple[Reference, DataSet
     return found
 
 
+def _first(
+    bench: Workbench, references: list[tuple[Reference, DataSet]], stack: ExitStack
+) -> tuple[Reference, DataSet, DataSetReader]:
+    """The first reference whose data can be opened, opened. Raises ``Absent`` where that of none is here."""
+    *others, last = references
+    for reference, data in others:
+        # Its folder may be here, and the part of it that is meant not.
+        with suppress(Absent):
+            return reference, data, stack.enter_context(bench.data(data))
+    return *last, stack.enter_context(bench.data(last[1]))
+
+
 @contextmanager
 def _found_at(references: list[tuple[Reference, DataSet]], at: Path) -> Iterator[Source]:
     """The data set at a path, by the first reader that takes it, the ones whose own it is before the others."""
@@ -133,7 +147,8 @@ def _found_at(references: list[tuple[Reference, DataSet]], at: Path) -> Iterator
         # Ids of other samples must not look like those of the reference's own.
         name = data.name if own else at.resolve().name
         try:
-            reader = resolve(data.reader)(at, name)
+            # Its options say which of the reference's own samples are meant, and say nothing of others.
+            reader = open_reader(data, at, name, data.options if own else {})
         except (DataError, OSError) as error:
             told.append(f"{reference.name} ({data.reader.rpartition(':')[2]}): {error}")
             continue

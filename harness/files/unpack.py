@@ -2,6 +2,9 @@
 
 A folder holds one file for each sample and output of the model, all in one format: raw numbers (``.bin``), NumPy's
 (``.npy``) or text (``.txt``). Whatever is not as expected is named, with what was found, before anything is scored.
+
+What no file says cannot be checked. Raw numbers are known by their count alone: as many numbers in another order, or
+the output of another sample, are read as they lie, and show in the accuracy, or in goldens where a reference has them.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ from harness.verdict import Broken, Refused
 NAMED = 3
 """Faults of each kind that are named; of the others it is said how many there are."""
 
-LEFT_BY_TOOLS = ("sumary.json",)
-"""What ais_infer before 2022-11 leaves between its outputs."""
+LEFT_BY_TOOLS = ("sumary.json", "summary.json")
+"""What ais_infer before 2022-11 leaves between its outputs, as its code and as the vendor's page of CRNN spell it."""
 
 
 class Faults:
@@ -61,21 +64,30 @@ class Faults:
 class OutputFolder:
     """A folder with the outputs of a model for samples numbered from ``first`` on; ``ids`` are the samples'.
 
-    Names are those of the model's layout, or msame's (the input's name, ``_output_``, k), in upper or lower case.
-    Raises ``Refused`` where files are missing, unexpected, there twice, in several formats, or of another size;
-    ``Broken`` where the folder cannot be read.
+    Names are those of the model's layout, with outputs counted from 0 or all from 1, or msame's (the input's name,
+    ``_output_``, k from 0), in upper or lower case; without ``first``, samples are numbered as in the layout. Raises
+    ``Refused`` where files are missing, unexpected, there twice, counted both ways, in several formats, or of another
+    size; ``Broken`` where the folder cannot be read.
     """
 
-    def __init__(self, folder: Path, model: Model, ids: Sequence[str], first: int = 0) -> None:
+    def __init__(self, folder: Path, model: Model, ids: Sequence[str], first: int | None = None) -> None:
         self._folder = folder
         self._model = model
         self._ids = ids
-        self._first = first
+        self._first = model.layout.first if first is None else first
         self._outputs = len(model.outputs)
         self._sizes = [item_bytes(spec) for spec in model.outputs]
-        self._files = self._inventory()
+        entries = _entries(folder)
+        self.counted_from = self._counted_from(entries)
+        """The number of the first output in the names of all files."""
+        self._files = self._inventory(entries)
         self.suffix = _suffix(self._files[0])
         """The format of all files."""
+
+    @property
+    def told(self) -> str:
+        """``test_1_0 to test_8_0``: the names of the first file and the last, without suffix."""
+        return f"{self._name(0, 0)} to {self._name(len(self._ids) - 1, self._outputs - 1)}"
 
     def batches(self, size: int) -> Iterator[Outputs]:
         """The outputs of ``size`` samples after the other, the last of fewer, each as the model declares it.
@@ -111,15 +123,32 @@ class OutputFolder:
                 faults.add("not finite", f"{name} holds {bad} of {finite.shape[1]} numbers that are NaN or infinite")
         return np.ascontiguousarray(np.moveaxis(block, 0, spec.batch_axis))
 
-    def _inventory(self) -> list[str]:
+    def _counted_from(self, entries: Sequence[os.DirEntry[str]]) -> int:
+        """The number of the first output in names: ais_infer, ais_bench, msame begin with 0, benchmark.x86_64 with 1.
+
+        Raises ``Refused`` where there are names of both: where a model has two outputs and more, a name that is good in
+        either stands for different ones. Source: postpossess_CRNN_pytorch.py in Ascend/ModelZoo-PyTorch, which reads
+        test_1_1.bin at 05360171, for the older tool, and test_1_0.bin at afb99041.
+        """
+        from_0, from_1 = self._places(0), self._places(1)
+        names = [(_stem(entry.name), entry.name) for entry in entries]
+        zero = next((name for stem, name in names if stem in from_0 and stem not in from_1), None)
+        one = next((name for stem, name in names if stem in from_1 and stem not in from_0), None)
+        if zero and one:
+            raise Refused(
+                f"{self._folder}: outputs counted from 0 ({zero}) and from 1 ({one}), as of two tools; expected one "
+                "way for all, leave those of one tool there"
+            )
+        return 1 if one else 0
+
+    def _inventory(self, entries: Sequence[os.DirEntry[str]]) -> list[str]:
         """The file of each output of each sample, in order, after one look at the folder."""
-        places = self._places()
+        places = self._places(self.counted_from)
         found: dict[int, list[os.DirEntry[str]]] = {}
         faults = self._faults()
-        for entry in _entries(self._folder):
-            stem, _, suffix = entry.name.lower().rpartition(".")
-            place = places.get(stem)
-            if place is not None and f".{suffix}" in READERS and entry.is_file():
+        for entry in entries:
+            place = places.get(_stem(entry.name))
+            if place is not None and entry.is_file():
                 found.setdefault(place, []).append(entry)
             elif not entry.name.startswith(".") and entry.name not in LEFT_BY_TOOLS:
                 faults.add("unexpected", f"{entry.name} (a folder; are they in it?)" if entry.is_dir() else entry.name)
@@ -144,24 +173,31 @@ class OutputFolder:
             expected = f"{self._sizes[k]} for {described(self._model.outputs[k])}"
             faults.add(SIZE, f"{entries[0].name} {of} has {size} bytes, expected {expected}")
 
-    def _places(self) -> dict[str, int]:
-        """Where each name, without suffix and in lower case, belongs in the order of samples and outputs."""
+    def _places(self, start: int) -> dict[str, int]:
+        """Where each name, without suffix and in lower case, belongs in the order of samples and outputs, if outputs
+        are counted from ``start``."""
+        layout = self._model.layout
         found: dict[str, int] = {}
         for number in range(len(self._ids)):
-            file = self._model.layout.input.format(i=self._first + number)
+            file = layout.input.format(i=self._first + number)
             stem = file.rpartition(".")[0] or file
             for k in range(self._outputs):
-                for name in (self._name(number, k), f"{stem}_output_{k}"):
-                    found[name.lower()] = number * self._outputs + k
+                names = [layout.output.format(i=self._first + number, k=start + k)]
+                names += [f"{stem}_output_{k}"] if start == 0 else []
+                found |= {name.lower(): number * self._outputs + k for name in names}
         return found
 
     def _name(self, number: int, k: int) -> str:
-        return self._model.layout.output.format(i=self._first + number, k=k)
+        return self._model.layout.output.format(i=self._first + number, k=self.counted_from + k)
 
     def _faults(self) -> Faults:
-        last = self._name(len(self._ids) - 1, self._outputs - 1)
-        files = f"{len(self._ids) * self._outputs} files {self._name(0, 0)} to {last}"
-        return Faults(self._folder, f"{files} ({' or '.join(READERS)})")
+        return Faults(self._folder, f"{len(self._ids) * self._outputs} files {self.told} ({' or '.join(READERS)})")
+
+
+def _stem(name: str) -> str:
+    """A name without suffix and in lower case; empty where the suffix is none that is read."""
+    stem, _, suffix = name.lower().rpartition(".")
+    return stem if f".{suffix}" in READERS else ""
 
 
 def _suffix(name: str) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from harness.backends import Batch, Outputs
 from harness.evaluate import Prepared
-from harness.files.pack import INPUTS, raw
+from harness.files.pack import raw
+from harness.files.packed import INPUTS
 from harness.files.unpack import OutputFolder
 from harness.model import Model
 from harness.process import private_folder

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from harness.judge import Measure
+
 
 class Metric(Protocol):
-    """What a sample counts, and what the sums mean. The first column is the hit that flips are counted by; ``shares``
-    names the values that are the share of hits, up to an epsilon that keeps an empty set from dividing by zero."""
+    """What a sample counts, and what the sums mean. The first column is the hit that flips are counted by, one is
+    ``n``; ``measures`` says of each value how it is judged."""
 
-    name: str
-    columns: tuple[str, ...]
-    shares: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def measures(self) -> Mapping[str, Measure]: ...
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         """The counts of one sample, one number a column."""

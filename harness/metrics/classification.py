@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from harness.judge import Measure
 
 EPSILON = 1e-5
 """Added to n by ``ClsMetric`` (``ppocr/metrics/cls_metric.py``), so that 21 of 30 is 0.69999977."""
@@ -13,7 +16,7 @@ class ClassAccuracy:
 
     name = "acc: equal class, hits / (n + 1e-5); version 1"
     columns = ("hits", "n")
-    shares = ("acc",)
+    measures = MappingProxyType({"acc": Measure("hits")})
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         """Whether it is a hit, and one."""
@@ -22,3 +25,6 @@ class ClassAccuracy:
     def value(self, sums: Sequence[float]) -> Mapping[str, float]:
         """``acc``."""
         return {"acc": sums[0] / (sums[1] + EPSILON)}
+
+
+CLASS_ACCURACY = ClassAccuracy()

@@ -7,6 +7,8 @@ recurrent layers and the head swing, so that outputs differ between words and be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,22 @@ HEAD_GAIN = 6.0
 
 
 def condition(network: nn.Module, seed: int) -> dict[str, Tensor]:
-    """A full state for ``network``, a function of its keys, its shapes and ``seed`` alone (numpy's PCG64)."""
+    """A full state for ``network``, a function of its keys, its shapes and ``seed`` alone (numpy's PCG64).
+
+    A network whose initial weights mean something names them in ``seeded_gains``: these keep their initial value, and
+    noise of that gain is added. One whose activations pass less than a ReLU says in ``seeded_convolution`` by how much
+    its convolutions make up for that.
+    """
     state = network.state_dict()
     rng = np.random.default_rng(seed)
+    gains: Mapping[str, float] = getattr(network, "seeded_gains", {})
     last = [key for key, tensor in state.items() if tensor.ndim == 2 and "rnn.weight" not in key][-1]
-    return {key: _draw(key, tensor, rng, HEAD_GAIN if key == last else 1.0) for key, tensor in state.items()}
+    convolution: float = getattr(network, "seeded_convolution", 1.0)
+    drawn = {}
+    for key, tensor in state.items():
+        gain = HEAD_GAIN if key == last else convolution if tensor.ndim == 4 else 1.0
+        drawn[key] = _draw(key, tensor, rng, gain)
+    return drawn | {key: state[key] + gain * drawn[key] for key, gain in gains.items()}
 
 
 def _draw(key: str, tensor: Tensor, rng: np.random.Generator, gain: float) -> Tensor:
@@ -29,7 +42,7 @@ def _draw(key: str, tensor: Tensor, rng: np.random.Generator, gain: float) -> Te
     shape = tuple(tensor.shape)
     noise = rng.standard_normal(shape)
     if tensor.ndim == 4:  # He: keeps the variance through a ReLU
-        noise *= np.sqrt(2 / np.prod(shape[1:]))
+        noise *= gain * np.sqrt(2 / np.prod(shape[1:]))
     elif tensor.ndim == 2:
         noise *= gain * (RECURRENT_GAIN if "rnn.weight" in key else 1.0) / np.sqrt(shape[1])
     elif key.endswith("running_var") or (key.endswith("weight") and tensor.ndim == 1):

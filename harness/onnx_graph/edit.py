@@ -31,6 +31,23 @@ class Graph:
         """The nodes that use a value."""
         return [node for node in self.proto.node if value in node.input]
 
+    def source(self, value: str) -> str:
+        """The value that a value repeats through Identity nodes; itself where no Identity makes it."""
+        while (node := self.producer(value)) is not None and node.op_type == "Identity":
+            value = node.input[0]
+        return value
+
+    def constant(self, value: str) -> NDArray[Any] | None:
+        """What a value holds where that is constant, also behind Identity nodes; else nothing."""
+        return self.constants.get(self.source(value))
+
+    def integers(self, node: onnx.NodeProto, name: str, place: int = 1) -> list[int] | None:
+        """What a node says as an attribute or, in later opsets, as a constant input; nothing where it says neither."""
+        said = attribute(node, name)
+        if said is None and len(node.input) > place:
+            said = self.constant(node.input[place])
+        return None if said is None else [int(number) for number in np.ravel(said)]
+
     def add_constant(self, name: str, array: NDArray[Any]) -> str:
         """Adds an initialiser and returns its name."""
         self.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))

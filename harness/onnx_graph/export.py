@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
 from harness.networks.load import load_network
 from harness.onnx_graph.interface import declare_shapes
@@ -18,13 +19,18 @@ MODEL = "model.onnx"
 
 @step(revision=1, tools=("torch", "onnx"))
 def torch_to_onnx(given: StepInput, out: Path) -> Facts:
-    """``model.onnx`` at exactly the opset asked for, with the declared names and a dynamic batch axis.
+    """``model.onnx`` at exactly the opset asked for, with the declared names and a dynamic batch axis."""
+    return write_graph(load_network(given.sources[0]), given, out)
+
+
+def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
+    """Exports a network in evaluation mode as ``model.onnx`` in ``out``: names and axes as declared, opset as asked.
 
     The TorchScript exporter is used: it is the one that still writes opset 11, where the newer one silently writes 18.
     The exporter loses static output dimensions behind a reshape, so the declared shape of each output is written into
-    the graph; that it is true is what agreement checks at every batch.
+    the graph; that it is true is what agreement checks at every batch. Raises ``Refused`` where the exporter wrote
+    another opset or interface.
     """
-    network = load_network(given.sources[0])
     opset = int(given.params["opset"])
     dummy = tuple(torch.zeros(spec.shape(1), dtype=getattr(torch, spec.dtype)) for spec in given.inputs)
     specs = (*given.inputs, *given.outputs)

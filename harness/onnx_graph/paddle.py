@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from harness.onnx_graph.export import MODEL
-from harness.onnx_graph.interface import declare_shapes
+from harness.onnx_graph.interface import declare_names, declare_shapes
 from harness.process import private_folder, run
 from harness.step import Facts, StepInput, step
 
@@ -26,8 +26,9 @@ paddle2onnx.export(program, parameters, target, opset_version=int(opset), auto_u
 def paddle_to_onnx(given: StepInput, out: Path) -> Facts:
     """``model.onnx`` at exactly the opset asked for, as paddle2onnx writes it: weights are Constant nodes.
 
-    Only the sizes of inputs and outputs are written into the graph: Paddle leaves height and width open, the guide
-    fixes them. The exit code is not trusted, the file is judged. Raises ``Refused`` with what the converter printed.
+    Only the names and sizes of inputs and outputs are written into the graph: Paddle numbers outputs, and leaves height
+    and width open, which the guide fixes. The exit code is not trusted, the file is judged. Raises ``Refused`` with
+    what the converter printed.
     """
     source, opset = given.sources[0], int(given.params["opset"])
     with private_folder(out, "convert") as folder:
@@ -40,6 +41,7 @@ def paddle_to_onnx(given: StepInput, out: Path) -> Facts:
     found = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
     if found != [opset]:
         raise done.failure(f"asked paddle2onnx for opset {opset}, it wrote {found}")
+    declare_names(graph.graph, given.inputs, given.outputs)
     declare_shapes(graph.graph.input, given.inputs)
     declare_shapes(graph.graph.output, given.outputs)
     onnx.checker.check_model(graph, full_check=True)

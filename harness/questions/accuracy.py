@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from harness.claim import Claim
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, evaluate
 from harness.golden import check_of
-from harness.judge import Share, judge
+from harness.judge import judge
 from harness.metrics import Metric
 from harness.reference import Reference
 from harness.verdict import Answer, Figure, Verdict
@@ -31,40 +32,118 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     with bench.open(cell, reference) as session, bench.data(reference.data) as reader:
         wanted = min(len(reader), bench.samples or len(reader))
         scored = evaluate(session, islice(reader.samples(), wanted), task, cell.point.batch)
-        complete = wanted == len(reader) == reference.data.n
         outcomes = bench.kept(f"{ask.question}-{ask.id}.jsonl")
-        return judged(reference, task, write_outcomes(scored, outcomes), outcomes, complete=complete)
+        judging = Judging(reference, task.metric, whole=wanted == len(reader), precision=cell.precision)
+        answer = judging.answer(write_outcomes(scored, outcomes), outcomes)
+        return noted(answer, reader.facts())
 
 
-def judged(reference: Reference, task: Task, scored: Iterable[Scored], outcomes: Path, *, complete: bool) -> Answer:
-    """The answer of outcomes in a stream: its hits against the reference's claims, its outputs against the goldens.
+@dataclass(frozen=True)
+class Judging:
+    """What outcomes are judged by: a reference's claims and goldens.
 
-    ``complete`` says that these are all of the reference's own samples, ``outcomes`` where they were written.
+    ``whole`` says that these are all samples of the data set that was read, ``precision`` that of the form.
     """
-    check = check_of(reference)
-    sums = tally(check.watch(scored) if check else scored, len(task.metric.columns))
-    counts = dict(zip(task.metric.columns, map(int, sums), strict=True))
-    values = task.metric.value(sums)
-    share = Share(hits=counts["hits"], n=counts["n"], complete=complete)
-    found = [judge_claims(reference, task.metric, share, values)]
-    figures: dict[str, Figure] = {**counts, **values, "complete": complete, "metric": task.metric.name}
-    if check:
-        verdict, line, more = check.answer()
-        found.append((verdict, line))
-        figures |= more
-    if counts.get("unspellable"):
-        note = f"{counts['unspellable']} labels hold characters outside the alphabet and can never be hit"
-        found.append((Verdict.PASS, note))
-    worst = min((verdict for verdict, _ in found), key=WORST_FIRST.index)
-    return Answer(verdict=worst, line="; ".join(line for _, line in found), figures=figures, outcomes=outcomes)
+
+    reference: Reference
+    metric: Metric
+    whole: bool
+    precision: str = "fp32"
+
+    def answer(self, scored: Iterable[Scored], outcomes: Path) -> Answer:
+        """The answer of outcomes in a stream, which were written to ``outcomes``: their counts against the claims,
+        pooled and part by part, and their outputs against the goldens."""
+        check = check_of(self.reference)
+        parts = tally(check.watch(scored) if check else scored, len(self.metric.columns))
+        counts = {name: dict(zip(self.metric.columns, sums, strict=True)) for name, sums in parts.items()}
+        pool = self._pool(list(counts))
+        pooled = {column: sum(counts[part][column] for part in pool) for column in self.metric.columns}
+        found = [self._judge(counts, pooled)] + ([check.answer(whole=self.whole)] if check else [])
+        figures: dict[str, Figure] = {
+            "complete": self._complete(pooled),
+            "whole": self.whole,
+            "metric": self.metric.name,
+        }
+        figures |= self._figures(pooled)
+        for name, values in counts.items() if len(counts) > 1 or not pooled["n"] else ():
+            figures |= {f"{name}: {figure}": value for figure, value in self._figures(values).items()}
+        if len(pool) < len(counts):
+            hit = self.metric.columns[0]
+            figures["outcomes_n"] = int(sum(values["n"] for values in counts.values()))
+            figures["outcomes_hits"] = int(sum(values[hit] for values in counts.values()))
+        if pooled.get("unspellable"):
+            note = f"{pooled['unspellable']:.0f} labels hold characters outside the alphabet and can never be hit"
+            found.append((Verdict.PASS, note, {}))
+        for _, _, more in found:
+            figures |= more
+        worst = min((verdict for verdict, _, _ in found), key=WORST_FIRST.index)
+        line = "; ".join(line for _, line, _ in found)
+        return Answer(verdict=worst, line=line, figures=figures, outcomes=outcomes)
+
+    def _pool(self, parts: Sequence[str]) -> list[str]:
+        """The parts that the reference's figures are of."""
+        data = self.reference.data
+        return [part for part in parts if data is None or not data.pooled or part in data.pooled]
+
+    def _complete(self, pooled: Mapping[str, float]) -> bool:
+        return self.whole and self.reference.data is not None and pooled["n"] == self.reference.data.n
+
+    def _figures(self, counts: Mapping[str, float]) -> dict[str, Figure]:
+        """Counts and values; of nothing there are none but n."""
+        sums = {measure.column for measure in self.metric.measures.values() if not measure.share}
+        figures: dict[str, Figure] = {name: value if name in sums else int(value) for name, value in counts.items()}
+        return figures | dict(self.metric.value(list(counts.values()))) if counts["n"] else figures
+
+    def _judge(
+        self, parts: Mapping[str, Mapping[str, float]], pooled: Mapping[str, float]
+    ) -> tuple[Verdict, str, dict[str, Figure]]:
+        """The worst verdict over the claims, and their lines. A claim on a value that the metric does not give raises
+        ``DeclarationError``."""
+        found = []
+        for claim in accuracy_claims(self.reference, self.precision):
+            if claim.metric not in self.metric.measures:
+                given = ", ".join(self.metric.measures)
+                raise DeclarationError(f"claim on {claim.metric}: not among the values of its metric: {given}")
+            counts = parts.get(claim.part) if claim.part else pooled
+            if not counts or not counts["n"]:
+                missing = claim.part or ", ".join(self.reference.data.pooled if self.reference.data else ())
+                found.append((Verdict.INCONCLUSIVE, f"{claim.metric} {claim.printed}: no sample of {missing} was read"))
+                continue
+            all_of_it = self.whole and counts["n"] == claim.n if claim.part else self._complete(pooled)
+            found.append(judge(claim, self.metric.measures[claim.metric].of(counts, complete=all_of_it)))
+        if not found:
+            hits, n = pooled[self.metric.columns[0]], pooled["n"]
+            nothing = f"{hits:.0f}/{n:.0f}: the reference {self.reference.name} claims no figure to judge"
+            found.append((Verdict.INCONCLUSIVE, nothing))
+        if len(parts) > 1 or not pooled["n"]:
+            found.append((Verdict.PASS, f"by set: {self._by_part(parts)}"))
+        return min((each[0] for each in found), key=WORST_FIRST.index), "; ".join(text for _, text in found), {}
+
+    def _by_part(self, parts: Mapping[str, Mapping[str, float]]) -> str:
+        first, outside = self.metric.columns[0], set(parts) - set(self._pool(list(parts)))
+        return ", ".join(
+            f"{name} {counts[first]:.0f}/{counts['n']:.0f}{' (not pooled)' if name in outside else ''}"
+            for name, counts in parts.items()
+        )
 
 
-def tally(scored: Iterable[Scored], columns: int) -> list[float]:
-    """The summed counts of all outcomes."""
-    sums = [0.0] * columns
+def noted(answer: Answer, facts: Mapping[str, Figure]) -> Answer:
+    """The answer with what its data set is known for: labels that were replaced, pictures that occur twice."""
+    if not facts:
+        return answer
+    line = "; ".join([answer.line, *(f"{name}: {value}" for name, value in facts.items())])
+    return replace(answer, line=line, figures={**answer.figures, **facts})
+
+
+def tally(scored: Iterable[Scored], columns: int) -> dict[str, list[float]]:
+    """The summed counts of all outcomes by the part of the data that a sample is of, which begins its id; at least
+    one part, so that nothing read counts as nothing."""
+    parts: dict[str, list[float]] = {}
     for outcome in scored:
-        sums = [total + count for total, count in zip(sums, outcome.counts, strict=True)]
-    return sums
+        part = outcome.id.partition("/")[0]
+        sums = parts.setdefault(part, [0.0] * columns)
+        parts[part] = [total + count for total, count in zip(sums, outcome.counts, strict=True)]
+    return parts
 
 
 def write_outcomes(scored: Iterable[Scored], path: Path) -> Iterator[Scored]:
@@ -81,24 +160,8 @@ def write_outcomes(scored: Iterable[Scored], path: Path) -> Iterator[Scored]:
             yield outcome
 
 
-def judge_claims(
-    reference: Reference, metric: Metric, share: Share, values: Mapping[str, float]
-) -> tuple[Verdict, str]:
-    """The worst verdict over the reference's claims on these metrics, and their lines.
-
-    A claim is judged as a share of hits; one on a metric that is none raises ``DeclarationError``.
-    """
-    claims = [claim for claim in accuracy_claims(reference) if claim.metric in values]
-    for claim in claims:
-        if claim.metric not in metric.shares:
-            raise DeclarationError(f"claim on {claim.metric}: it is no share of hits, which is all that is judged here")
-    found = [judge(claim, share) for claim in claims]
-    if not found:
-        return Verdict.INCONCLUSIVE, f"{share.hits}/{share.n}: the reference {reference.name} claims no figure to judge"
-    worst = min((verdict for verdict, _ in found), key=WORST_FIRST.index)
-    return worst, "; ".join(text for _, text in found)
-
-
-def accuracy_claims(reference: Reference) -> list[Claim]:
-    """The claims that accuracy judges: all but times."""
-    return [claim for claim in reference.claims if not claim.is_time]
+def accuracy_claims(reference: Reference, precision: str = "fp32") -> list[Claim]:
+    """The claims that accuracy judges of a form in this precision: all but times and sizes."""
+    return [
+        claim for claim in reference.claims if not claim.is_time and not claim.is_size and claim.precision == precision
+    ]

@@ -1,10 +1,12 @@
-"""Build: is the form what its declaration says? Names, shapes, dtypes, opset, dynamic axes, operators, parameters."""
+"""Build: is the form what its declaration says? Names, shapes, dtypes, opset, dynamic axes, operators, parameters; and
+is its file no larger than was published?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from harness.cells import Ask
+from harness.claim import Claim
 from harness.model import Form, Model, TensorSpec
 from harness.onnx_graph.inspect import Summary, Tensor, inspect
 from harness.store import Artefact
@@ -17,8 +19,8 @@ SHOWN = ("opset", "nodes", "parameters", "keys", "operators", "tensors")
 
 def ask(bench: Workbench, ask: Ask) -> Answer:
     """Builds the form, or finds it built, and compares it with its declaration; all differences in one line."""
-    form = ask.form
-    made = bench.form(ask.model, ask.model.reference(ask.reference), form)
+    form, reference = ask.form, ask.model.reference(ask.reference)
+    made = bench.form(ask.model, reference, form)
     figures: dict[str, Figure] = {**made.facts, "size": made.size, "because": made.because, "digest": made.digest}
     if form.format == "onnx":
         summary = inspect(made.file("model.onnx"))
@@ -26,10 +28,14 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         differences = list(differ(ask.model, form, summary))
     else:
         differences = list(_facts_differ(form, made))
+    size = summary.size if form.format == "onnx" else made.size
+    sizes = [claim for claim in reference.claims if claim.is_size and claim.form == form.name and not claim.device]
+    differences += [f"{_megabytes(size)}, over the published {_limit(claim)}" for claim in sizes if _over(size, claim)]
     if differences:
         return Answer(verdict=Verdict.FAIL, line="; ".join(differences), figures=figures)
     shown = ", ".join(f"{name} {figures[name]}" for name in SHOWN if name in figures)
-    return Answer(verdict=Verdict.PASS, line=f"as declared: {shown}, {figures['size']} bytes", figures=figures)
+    claimed = "".join(f"; {_megabytes(size)}, published {_limit(claim)}" for claim in sizes)
+    return Answer(verdict=Verdict.PASS, line=f"as declared: {shown}, {size} bytes{claimed}", figures=figures)
 
 
 def differ(model: Model, form: Form, summary: Summary) -> Iterator[str]:
@@ -45,6 +51,20 @@ def differ(model: Model, form: Form, summary: Summary) -> Iterator[str]:
     for operator, count in form.operators.items():
         if summary.operators.get(operator, 0) != count:
             yield f"{summary.operators.get(operator, 0)} nodes of {operator}, declared {count}"
+
+
+def _over(size: int, claim: Claim) -> bool:
+    """Whether a file is larger than was published; a smaller one is never a failure."""
+    return size / 1e6 > claim.value * (1 + claim.allow)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _limit(claim: Claim) -> str:
+    allowed = f" (+{claim.allow:.0%} allowed)" if claim.allow else ""
+    return f"{claim.printed} {claim.unit}{allowed}"
 
 
 def _facts_differ(form: Form, made: Artefact) -> Iterator[str]:

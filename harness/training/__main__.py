@@ -115,7 +115,7 @@ def _figures(model: Model, weights: Path, real: list[Path]) -> dict[str, dict[st
     figures: dict[str, dict[str, Figure]] = {}
     with TemporaryDirectory() as scratch:
         for name, data in scored.items():
-            reference = replace(bundled, weights=(asset,), data=data, claims=())
+            reference = replace(bundled, weights=(asset,), data=data, claims=(), golden=None)
             figures[name] = _score(
                 model, reference, Path(scratch), (weights.parent, *(folder.parent for folder in real))
             )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.datasets.rendered.words import draw_word
-from harness.postprocess.ctc import BLANK, decode, encode
+from harness.postprocess.recognition import LOWER_CTC
 from harness.preprocess.crnn import normalise
 from harness.training.loop import train as train_on
 
@@ -26,7 +26,7 @@ class Words:
         """Pictures and the classes of their labels."""
         drawn = [draw_word(seed, step * size + item) for item in range(size)]
         pictures = torch.from_numpy(np.stack([normalise(picture) for picture, _ in drawn]))
-        return pictures, [encode(label.lower()) for _, label in drawn]
+        return pictures, [LOWER_CTC.encode(label.lower()) for _, label in drawn]
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, list[list[int]]]) -> Tensor:
         """CTC."""
@@ -35,7 +35,12 @@ class Words:
         lengths = torch.full((len(targets),), scores.shape[0])
         flat = torch.tensor([index for target in targets for index in target])
         found: Tensor = nn.functional.ctc_loss(
-            scores, flat, lengths, torch.tensor([len(target) for target in targets]), BLANK, zero_infinity=True
+            scores,
+            flat,
+            lengths,
+            torch.tensor([len(target) for target in targets]),
+            LOWER_CTC.BLANK,
+            zero_infinity=True,
         )
         return found
 
@@ -45,7 +50,7 @@ class Words:
         for start in range(0, count, AT_ONCE):
             drawn = [draw_word(seed, index) for index in range(start, min(start + AT_ONCE, count))]
             scores = network(torch.from_numpy(np.stack([normalise(picture) for picture, _ in drawn]))).numpy()
-            hits += sum(decode(scores[:, item]) == label.lower() for item, (_, label) in enumerate(drawn))
+            hits += sum(LOWER_CTC.decode(scores[:, item]) == label.lower() for item, (_, label) in enumerate(drawn))
         return hits
 
 

@@ -166,7 +166,7 @@ MODEL = Model(
     ),
     feed="harness.preprocess.text_line:preprocess",
     decode="harness.postprocess.direction:decode",
-    metric="harness.metrics.classification:ClassAccuracy",
+    metric="harness.metrics.classification:CLASS_ACCURACY",
     compare="harness.postprocess.direction:compare",
     training=Training(
         function="harness.training.classification:train",

@@ -73,21 +73,22 @@ def spell(rng: np.random.Generator) -> str:
 
 
 @lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that Pillow carries."""
+    found = ImageFont.load_default(size)
+    if not isinstance(found, ImageFont.FreeTypeFont):
         raise RuntimeError(
             "Pillow was built without FreeType, so it cannot draw its own scalable font: install a wheel"
         )
-    return font
+    return found
 
 
 def font_mask(label: str, size: int, rng: np.random.Generator) -> Image.Image:
-    font = _font(size)
-    left, top, right, bottom = (int(edge) for edge in font.getbbox(label))
+    face = font(size)
+    left, top, right, bottom = (int(edge) for edge in face.getbbox(label))
     margin_x, margin_y = (int(m) for m in rng.integers(2, 7, size=2))
     mask = Image.new("L", (right - left + 2 * margin_x, bottom - top + 2 * margin_y))
-    ImageDraw.Draw(mask).text((margin_x - left, margin_y - top), label, fill=255, font=font)
+    ImageDraw.Draw(mask).text((margin_x - left, margin_y - top), label, fill=255, font=face)
     return mask
 
 

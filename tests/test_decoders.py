@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.metrics.recognition import LowerCaseWords
-from harness.postprocess.ctc import ALPHABET, BLANK, compare, decode, encode
+from harness.postprocess.recognition import LOWER as ALPHABET
+from harness.postprocess.recognition import LOWER_CTC
 
-CLASSES = len(ALPHABET) + 1
+BLANK, CLASSES = LOWER_CTC.BLANK, LOWER_CTC.classes
+compare, decode, encode = LOWER_CTC.compare, LOWER_CTC.decode, LOWER_CTC.encode
 TEXTS = st.text(ALPHABET, max_size=12)
 PATHS = st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=26)
 SCORES = st.floats(-20, 0, width=32)
@@ -112,37 +113,3 @@ class TestComparing:
         noise = data.draw(arrays(np.float64, expected.shape, elements=st.floats(-bound, bound)))
         found = compare(expected, expected + noise, bound)
         assert found.equal == found.compared <= found.n == 3
-
-
-class TestWordAccuracy:
-    @pytest.mark.parametrize(
-        ("predicted", "truth", "counts"),
-        [
-            ("available", "available", (1, 1, 0)),
-            ("available", "AVAILable", (1, 1, 0)),
-            ("availabl", "available", (0, 1, 0)),
-            ("", "", (1, 1, 0)),
-            ("", "a", (0, 1, 0)),
-            ("03092009", "03/09/2009", (0, 1, 1)),
-            ("cafe", "Café", (0, 1, 1)),
-        ],
-    )
-    def test_a_word_is_hit_where_it_equals_the_lower_cased_label(self, predicted, truth, counts):
-        assert LowerCaseWords().count(predicted, truth) == counts
-
-    @given(TEXTS, st.text(max_size=12))
-    def test_a_label_outside_the_alphabet_counts_and_is_never_hit(self, predicted, truth):
-        hit, one, unspellable = LowerCaseWords().count(predicted, truth)
-        assert one == 1
-        assert not (hit and unspellable)
-        assert unspellable == (not set(truth.lower()) <= set(ALPHABET))
-
-    @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=30))
-    def test_counts_add_up_to_the_share_of_equal_words(self, pairs):
-        metric = LowerCaseWords()
-        sums = [sum(column) for column in zip(*(metric.count(*pair) for pair in pairs), strict=True)]
-        assert len(sums) == len(metric.columns)
-        assert metric.value(sums) == {"acc": sum(left == right for left, right in pairs) / len(pairs)}
-
-    def test_the_guides_figure_comes_out_of_its_counts(self):
-        assert LowerCaseWords().value((2377, 3000, 0))["acc"] == pytest.approx(0.7923, abs=5e-5)

@@ -1,0 +1,147 @@
+"""A packed folder read back: the manifest that says which samples it holds, and whether it still holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.datasets import DataError, Sample
+from harness.model import FileLayout
+from harness.store import file_digest
+
+MANIFEST = "pack.json"
+INPUTS = "inputs"
+KIND = "prepared samples, by python -m harness pack; version 2"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a folder is packed from.
+
+    ``declared`` is the digest that the declaration names for the data set, ``own`` whether the samples come from the
+    reference's own data set, ``n`` how many of them are packed; ``input`` is what one file holds, ``layout`` how files
+    and labels are written.
+    """
+
+    model: str
+    reference: str
+    data: str
+    declared: str | None
+    own: bool
+    n: int
+    feed: str
+    input: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A whole packed folder: its plan, and its samples with ids and truths, without content."""
+
+    plan: Plan
+    samples: tuple[Sample, ...]
+
+
+def read_packed(folder: Path, layout: FileLayout) -> Packed:
+    """What ``pack`` left in a folder, truths as the data set has them, also where the labels file has them in lower
+    case.
+
+    Raises ``DataError`` where the folder is not whole or of another layout, where a line of its labels is not the one
+    packed, or an input file holds something else; input files may be gone once the tool has run.
+    """
+    plan = read_plan(folder)
+    if plan.layout != layout.told:
+        raise DataError(
+            f"{folder}: packed as {plan.layout}; the declaration now says {layout.told}; pack again into a new folder"
+        )
+    manifest = read_manifest(folder)
+    if not isinstance(manifest.get("samples"), list):
+        raise DataError(f"{folder}: not packed to its end; give the same pack command again, it goes on")
+    samples = _samples(folder / MANIFEST, manifest, plan)
+    _check_labels(folder / layout.labels, samples, layout)
+    _check_inputs(folder / INPUTS, samples, manifest["inputs"], layout)
+    return Packed(plan, samples)
+
+
+def read_plan(folder: Path) -> Plan:
+    """What a folder is packed from. Raises ``DataError`` where its manifest is missing or of another kind."""
+    plan = plan_in(read_manifest(folder))
+    if plan is None:
+        raise DataError(f"{folder / MANIFEST}: not of the kind {KIND!r}; pack again into a new folder")
+    return plan
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; empty where it is of another kind. Raises ``DataError`` where it cannot be read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except ValueError:
+        return {}
+    except OSError as error:
+        raise DataError(f"{folder / MANIFEST}: cannot be read: {error.strerror}; pack again") from error
+    return found if isinstance(found, dict) and found.get("kind") == KIND else {}
+
+
+def plan_in(manifest: Mapping[str, Any]) -> Plan | None:
+    """The plan in a manifest, or nothing where it is not of this version."""
+    try:
+        return Plan(**{name: manifest[name] for name in Plan.__dataclass_fields__})
+    except KeyError:
+        return None
+
+
+def digest_of(samples: Iterable[tuple[str, str]]) -> str:
+    """sha256 over ids and truths in their order: which samples these are, wherever they lie."""
+    digest = hashlib.sha256()
+    for name, truth in samples:
+        digest.update(f"{name}\t{truth}\n".encode())
+    return digest.hexdigest()
+
+
+def _samples(path: Path, manifest: Mapping[str, Any], plan: Plan) -> tuple[Sample, ...]:
+    """The samples of a manifest. Raises ``DataError`` where they are not those that it was written with."""
+    lists = [manifest.get(name) for name in ("samples", "truths", "inputs")]
+    lengths = [len(each) if isinstance(each, list) else None for each in lists]
+    if lengths != [plan.n] * 3:
+        raise DataError(f"{path}: samples, truths and inputs are {lengths} long, expected {plan.n} of each; pack again")
+    samples = tuple(Sample(name, b"", truth) for name, truth in zip(*lists[:2], strict=True))
+    found = digest_of((sample.id, sample.truth) for sample in samples)
+    if found != manifest.get("digest"):
+        raise DataError(f"{path}: its samples are not those packed: digest {found}, packed {manifest.get('digest')}")
+    return samples
+
+
+def _check_labels(path: Path, samples: Sequence[Sample], layout: FileLayout) -> None:
+    """Raises ``DataError`` naming the first line that is not the one packed.
+
+    Lines are compared whole, so a truth may hold the separator, at which the guide's own script cuts it off.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no readable labels file: {error}; pack again") from error
+    lines = text.removesuffix("\n").split("\n")
+    if len(lines) != len(samples):
+        raise DataError(f"{path}: {len(lines)} lines, expected {len(samples)}, one a sample; pack again")
+    for place, (line, sample) in enumerate(zip(lines, samples, strict=True)):
+        expected = layout.line(place, sample.truth)
+        if line != expected:
+            raise DataError(f"{path}:{place + 1}: says {line!r}, packed for {sample.id} was {expected!r}; pack again")
+
+
+def _check_inputs(folder: Path, samples: Sequence[Sample], packed: Sequence[str], layout: FileLayout) -> None:
+    """Raises ``DataError`` naming the first input file that is there, but holds something else than was packed."""
+    places = {digest: place for place, digest in enumerate(packed)}
+    for place, sample in enumerate(samples):
+        path = folder / layout.file(place)
+        try:
+            found = file_digest(path)
+        except FileNotFoundError:
+            continue
+        if found != packed[place]:
+            whose = f" but what was packed for {samples[places[found]].id}" if found in places else ""
+            raise DataError(f"{path}: holds not what was packed for {sample.id}{whose}; pack again into a new folder")

@@ -1,0 +1,248 @@
+"""PP-OCRv3 recognition of English: guide 004 (OCR_REC), from a Paddle inference model to ONNX at opset 11."""
+
+from harness.claim import Claim
+from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.reference import Archive, Asset, DataSet, Golden, Reference
+
+RETRAINED = tuple(
+    Asset(
+        name=f"en_PP-OCRv3_rec_infer_retrain_relu_4dims/ocrv3_rec{suffix}",
+        patterns=(f"**/en_PP-OCRv3_rec_infer_retrain_relu_4dims/ocrv3_rec{suffix}",),
+        licence="not stated by its publisher",
+        source="the download pack of guide 004 (example_ocrv3/models)",
+    )
+    for suffix in (".pdmodel", ".pdiparams")
+)
+DEQUANTISED = tuple(
+    Asset(
+        name=f"en_PP-OCRv3_rec_dequantised/{file}",
+        patterns=(f"**/en_PP-OCRv3_rec_dequantised/{file}",),
+        licence="Apache-2.0",
+        source="the published program of en_PP-OCRv3_rec, weights de-quantised from its published int8 mobile file",
+        sha256=sha256,
+        size=size,
+    )
+    for file, sha256, size in (
+        ("inference.pdmodel", "d02759cb41cda1ad333cc2df05eb90e6076b1cb81644a7e7349559fac0de62dd", 1269322),
+        ("inference.pdiparams", "ac6e831d8a89a60ef08c1d3bbe198e8375a3f2f275d3c6a031dda3f13819a7e0", 8916816),
+    )
+)
+EVALUATION = Asset(
+    name="evaluation",
+    patterns=("**/data_lmdb_release/evaluation", "**/evaluation"),
+    licence="research use only",
+    source="the evaluation sets of the text-recognition benchmark (evaluation.zip of data_lmdb_release)",
+    archive=Archive(name="evaluation.zip"),
+)
+BUNDLED = Asset(
+    name="ppocr_rec.safetensors",
+    patterns=("suites/references/ppocr_rec/ppocr_rec.safetensors",),
+    licence="Apache-2.0",
+    source="python -m harness.training ppocr_rec",
+    sha256="6b46a8a4f302b2c2d8e906cfa72c09d749220251a444ea8911310806b790d23b",
+    shipped=True,
+)
+LINES = DataSet(
+    name="rendered_lines",
+    reader="harness.datasets.lmdb_words:LmdbWords",
+    make="harness.datasets.rendered.lmdb:render_lines",
+    params={"seed": 2, "count": 500},
+    n=500,
+    digest="57b902d16b1d6675c8c0eb08e64d4ebb281eb342e6a570a1f54efde2404b2e52",
+)
+READ_FROM_TABLE = "guide 004, benchmark table"
+
+
+def floor(metric: str, printed: str, hits: int, part: str, n: int) -> Claim:
+    """A figure that the de-quantised weights gave, which they must give again."""
+    return Claim(
+        metric=metric,
+        printed=printed,
+        hits=hits,
+        n=n,
+        epsilon=1e-5,
+        part=part,
+        source="measured once with these weights on these words, in single precision at batch 1",
+        allow=0.01,
+        because="kernels of other processors and runtimes turn words that are decided by float noise",
+    )
+
+
+MODEL = Model(
+    name="ppocr_rec",
+    title="PP-OCRv3 recognition: MobileNetV1-enhance, two SVTR blocks, CTC over 97 classes",
+    guide="004",
+    family="recognition",
+    network="harness.networks.svtr_lcnet:SvtrLcnet",
+    inputs=(TensorSpec(name="x", axes=(BATCH, 3, 48, 320), dtype="float32"),),
+    outputs=(TensorSpec(name="softmax_5.tmp_0", axes=(BATCH, 40, 97), dtype="float32"),),
+    points=tuple(Point(batch=batch) for batch in (1, 8, 32)),
+    accuracy_batch=1,
+    forms=(
+        Form(
+            name="checkpoint",
+            parent=None,
+            step="harness.checkpoints.collect:collect",
+            format="weights",
+            params={"seed": 7},
+        ),
+        Form(
+            name="network",
+            parent="checkpoint",
+            step="harness.networks.load:network_of",
+            format="torch",
+            parameters=2_215_345,
+        ),
+        Form(
+            name="exported",
+            parent="network",
+            step="harness.onnx_graph.export:torch_to_onnx",
+            format="onnx",
+            promise="close",
+            params={"opset": 11},
+            opset=11,
+            nodes=286,
+            operators={"Conv": 36, "BatchNormalization": 0, "HardSigmoid": 27, "Gather": 10, "Softmax": 3},
+        ),
+        Form(
+            name="exported_four_axes",
+            parent="exported",
+            step="harness.onnx_graph.attention:attention_in_four_axes",
+            format="onnx",
+            promise="exact",
+            references=("dequantised", "bundled", "seeded"),
+            opset=11,
+            nodes=275,
+            operators={"Conv": 36, "HardSigmoid": 27, "Gather": 4, "Slice": 7, "Softmax": 3},
+        ),
+        Form(
+            name="program",
+            parent=None,
+            step="harness.checkpoints.collect:program",
+            format="paddle",
+            references=("official", "dequantised"),
+        ),
+        Form(
+            name="onnx",
+            parent="program",
+            step="harness.onnx_graph.paddle:paddle_to_onnx",
+            format="onnx",
+            promise="close",
+            against="network",
+            params={"opset": 11},
+            opset=11,
+            nodes=670,
+            operators={"Conv": 36, "BatchNormalization": 32, "HardSigmoid": 2, "Clip": 27, "Constant": 356},
+        ),
+        Form(
+            name="four_axes",
+            parent="onnx",
+            step="harness.onnx_graph.attention:attention_in_four_axes",
+            format="onnx",
+            promise="exact",
+            # The published weights of guide 004 have four axes already.
+            references=("dequantised",),
+            opset=11,
+            nodes=646,
+            operators={"Conv": 36, "BatchNormalization": 32, "HardSigmoid": 2, "Clip": 27, "Constant": 330},
+        ),
+    ),
+    main="onnx",
+    references=(
+        Reference(
+            name="official",
+            weights=RETRAINED,
+            network_params={"relu": True},
+            data=DataSet(
+                name="IC15_2077",
+                reader="harness.datasets.word_sets:WordSets",
+                asset=EVALUATION,
+                options={"only": "IC15_2077"},
+                n=2077,
+            ),
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="0.655",
+                    source=f"{READ_FROM_TABLE}: Paddle and ONNX in single precision",
+                    doubts="hits are not printed; the guide truncates its other figures",
+                ),
+                Claim(
+                    metric="acc",
+                    printed="0.649",
+                    precision="int16",
+                    source=f"{READ_FROM_TABLE}: quantised with -b 16 and -qm min_max",
+                    doubts="hits are not printed; the guide truncates its other figures",
+                ),
+                Claim(
+                    metric="latency",
+                    printed="19.4567",
+                    unit="ms",
+                    clock="device",
+                    device="TX5368A",
+                    batch=1,
+                    source=READ_FROM_TABLE,
+                    allow=0.05,
+                    because="the source names neither tool nor rounds",
+                    doubts="of the quantised network; the guide does not say what the time covers",
+                ),
+            ),
+        ),
+        Reference(
+            name="dequantised",
+            weights=DEQUANTISED,
+            data=DataSet(
+                name="shared_words",
+                reader="harness.datasets.word_sets:WordSets",
+                asset=EVALUATION,
+                options={"only": "IIIT5k_400,IC03_100"},
+                n=500,
+            ),
+            claims=(
+                floor("acc", "0.777", 311, "IIIT5k_400", 400),
+                floor("acc_folded", "0.935", 374, "IIIT5k_400", 400),
+                floor("acc", "0.920", 92, "IC03_100", 100),
+                floor("acc_folded", "0.960", 96, "IC03_100", 100),
+            ),
+        ),
+        Reference(name="seeded", initialise="harness.networks.seeded:condition", main="exported"),
+        Reference(
+            name="bundled",
+            weights=(BUNDLED,),
+            network_params={"width": 0.25, "hidden": 64},
+            main="exported",
+            data=LINES,
+            golden=Golden(file="suites/references/ppocr_rec/golden.json", max_abs=1e-3, n=4),
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="0.932",
+                    hits=466,
+                    n=500,
+                    epsilon=1e-5,
+                    source="suites/references/ppocr_rec/card.json",
+                    allow=0.03,
+                    because="kernels of other processors and runtimes turn words that are decided by float noise",
+                ),
+            ),
+        ),
+    ),
+    feed="harness.preprocess.text_line:preprocess",
+    decode="harness.postprocess.recognition:ENGLISH_CTC.decode",
+    metric="harness.metrics.recognition:STRICT",
+    compare="harness.postprocess.recognition:ENGLISH_CTC.compare",
+    training=Training(
+        function="harness.training.lines:train",
+        params={
+            "seed": 1,
+            "held_out_seed": 2,
+            "initial_seed": 3,
+            "steps": 3000,
+            "batch": 32,
+            "learning_rate": 3e-3,
+            "warm_up": 0.05,
+            "weight_decay": 0.01,
+            "clip": 5.0,
+        },
+    ),
+)
