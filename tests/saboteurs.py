@@ -18,7 +18,7 @@ from harness.cells import Cell
 from harness.measure import Clocks, Measurement, TimingPlan, time_calls
 from harness.model import Form, Model
 from harness.postprocess.recognition import LOWER, LOWER_CTC
-from harness.preprocess.crnn import preprocess
+from harness.preprocess.text_line import stretch_grey
 from harness.reference import Reference
 from harness.store import Artefact
 from harness.workbench import Workbench
@@ -70,7 +70,7 @@ class SabotagedBench(Workbench):
 
 def unnormalised(encoded: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Pixels as 0 to 1: the subtraction and the division left out."""
-    return preprocess(encoded, shape) * np.float32(0.5) + np.float32(0.5)
+    return stretch_grey(encoded, shape) * np.float32(0.5) + np.float32(0.5)
 
 
 def decode_shifted(scores: NDArray[Any]) -> str:

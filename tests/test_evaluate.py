@@ -17,7 +17,7 @@ from harness.backends import Batch, Outputs
 from harness.datasets import DataError, Sample
 from harness.evaluate import Scored, Task, answered, check_outputs, evaluate, stack
 from harness.judge import Measure
-from harness.preprocess.crnn import preprocess
+from harness.preprocess.text_line import stretch_grey
 from harness.verdict import Refused
 
 
@@ -272,4 +272,4 @@ class TestStream:
         task = Task.of(crnn)
         (batch,) = stack([task.prepare(word) for word in words], crnn, len(words))
         assert batch.inputs["actual_input_1"].shape == (len(words), 1, 32, 100)
-        assert np.array_equal(batch.inputs["actual_input_1"][3], preprocess(words[3].content))
+        assert np.array_equal(batch.inputs["actual_input_1"][3], stretch_grey(words[3].content, (1, 32, 100)))

@@ -52,8 +52,7 @@ def read_pdparams(path: Path, network: nn.Module) -> dict[str, Tensor]:
     state = {key: torch.tensor(0) for key in expected if key.endswith(f".{COUNT}")}
     for key, stored in source.items():
         array = arrays[stored].T if key in linear else arrays[stored]
-        # torch takes no foreign byte order, and keeps what it is given: a copy in the order that it reads.
-        state[key] = torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+        state[key] = torch.from_numpy(np.array(array, order="C"))
     return state
 
 

@@ -9,6 +9,11 @@ from typing import Protocol
 from harness.verdict import Broken
 
 
+def part_of(name: str) -> str:
+    """The set that a sample is of: an id begins with it, up to a slash."""
+    return name.partition("/")[0]
+
+
 @dataclass(frozen=True)
 class Sample:
     """One sample: an id that is stable across runs, its content, and its truth.

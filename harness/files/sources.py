@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.datasets import DataError, DataSetReader, Sample
+from harness.datasets import DataError, DataSetReader, Sample, part_of
 from harness.declaration import DeclarationError
 from harness.files.packed import MANIFEST, read_packed, read_plan
 from harness.model import Model
@@ -67,8 +67,13 @@ def truth(bench: Workbench, model: Model, name: str | None, at: Path | None) -> 
         return _packed(bench, model, name, at)
     with source(bench, model, name, at) as found:
         samples = tuple(Sample(sample.id, b"", sample.truth) for sample in found.reader.samples())
-    complete = found.own and len(samples) == found.data.n
-    return Truth(found.reference, found.name, samples, found.own, complete)
+    return Truth(found.reference, found.name, samples, found.own, found.own and _is_whole(found.data, samples))
+
+
+def _is_whole(data: DataSet, samples: Sequence[Sample]) -> bool:
+    """Whether these are all samples that the data set's claims are about; others may lie beside them."""
+    counted = (part_of(sample.id) in data.pooled for sample in samples)
+    return (sum(counted) if data.pooled else len(samples)) == data.n
 
 
 def declared_digest(data: DataSet) -> str | None:
@@ -96,7 +101,7 @@ def _packed(bench: Workbench, model: Model, name: str | None, folder: Path) -> T
             _compare(folder, packed.samples, reader)
     except Absent:  # on another machine than the one that packed, the manifest is what there is
         pass
-    return Truth(reference, plan.data, packed.samples, own=True, complete=plan.n == data.n)
+    return Truth(reference, plan.data, packed.samples, own=True, complete=_is_whole(data, packed.samples))
 
 
 def _compare(folder: Path, samples: tuple[Sample, ...], reader: DataSetReader) -> None:

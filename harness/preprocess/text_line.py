@@ -1,16 +1,20 @@
-"""Pictures of text lines to network inputs, as PaddleOCR prepares them for recognition and direction classification.
+"""Pictures of text lines to network inputs: the recognisers and the direction classifier.
 
-Source: ``resize_norm_img`` in PaddleOCR 2.5 (``ppocr/data/imaug/rec_img_aug.py``) with ``padding=True``.
+``preprocess`` is PaddleOCR's way for RARE, PP-OCRv3 and its direction classifier: ``resize_norm_img`` of version 2.5
+(``ppocr/data/imaug/rec_img_aug.py``) with ``padding=True``. ``stretch_grey`` is guide 001's way for CRNN
+(``parse_testdata.py``).
 """
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def preprocess(encoded: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -56,3 +60,24 @@ def decode_bgr(encoded: bytes) -> NDArray[np.uint8]:
     if picture is None:
         raise ValueError("OpenCV knows no such format of pictures, or it is cut short")
     return np.asarray(picture, dtype=np.uint8)
+
+
+def stretch_grey(encoded: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An encoded picture (PNG, JPEG) as 1 x height x width float32 in [-1, 1], its aspect not kept.
+
+    Grey by Pillow's ``L``, then Pillow's bicubic: OpenCV's differs by up to 36 grey levels, so it is no substitute.
+    Raises ``OSError`` or ``ValueError`` where Pillow cannot decode the bytes.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return normalise_grey(picture, shape)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
+
+
+def normalise_grey(picture: Image.Image, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A decoded picture as 1 x height x width float32 in [-1, 1]."""
+    _, height, width = shape
+    grey: Any = picture.convert("L").resize((width, height), Image.Resampling.BICUBIC)
+    scaled = np.asarray(grey, dtype=np.float32) / np.float32(255)
+    return ((scaled - np.float32(0.5)) / np.float32(0.5))[np.newaxis]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.cells import Ask
 from harness.claim import Claim
+from harness.datasets import part_of
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, evaluate
 from harness.golden import check_of
@@ -140,7 +141,7 @@ def tally(scored: Iterable[Scored], columns: int) -> dict[str, list[float]]:
     one part, so that nothing read counts as nothing."""
     parts: dict[str, list[float]] = {}
     for outcome in scored:
-        part = outcome.id.partition("/")[0]
+        part = part_of(outcome.id)
         sums = parts.setdefault(part, [0.0] * columns)
         parts[part] = [total + count for total, count in zip(sums, outcome.counts, strict=True)]
     return parts

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from harness.datasets.rendered.words import draw_word
 from harness.postprocess.recognition import LOWER_CTC
-from harness.preprocess.crnn import normalise
+from harness.preprocess.text_line import normalise_grey
 from harness.training.loop import train as train_on
 
+SHAPE = (1, 32, 100)
 AT_ONCE = 50
 
 
@@ -25,7 +26,7 @@ class Words:
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, list[list[int]]]:
         """Pictures and the classes of their labels."""
         drawn = [draw_word(seed, step * size + item) for item in range(size)]
-        pictures = torch.from_numpy(np.stack([normalise(picture) for picture, _ in drawn]))
+        pictures = torch.from_numpy(np.stack([normalise_grey(picture, SHAPE) for picture, _ in drawn]))
         return pictures, [LOWER_CTC.encode(label.lower()) for _, label in drawn]
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, list[list[int]]]) -> Tensor:
@@ -49,7 +50,9 @@ class Words:
         hits = 0
         for start in range(0, count, AT_ONCE):
             drawn = [draw_word(seed, index) for index in range(start, min(start + AT_ONCE, count))]
-            scores = network(torch.from_numpy(np.stack([normalise(picture) for picture, _ in drawn]))).numpy()
+            scores = network(
+                torch.from_numpy(np.stack([normalise_grey(picture, SHAPE) for picture, _ in drawn]))
+            ).numpy()
             hits += sum(LOWER_CTC.decode(scores[:, item]) == label.lower() for item, (_, label) in enumerate(drawn))
         return hits
 

@@ -156,7 +156,7 @@ MODEL = Model(
             ),
         ),
     ),
-    feed="harness.preprocess.crnn:preprocess",
+    feed="harness.preprocess.text_line:stretch_grey",
     decode="harness.postprocess.recognition:LOWER_CTC.decode",
     metric="harness.metrics.recognition:LOWER_CASED",
     compare="harness.postprocess.recognition:LOWER_CTC.compare",

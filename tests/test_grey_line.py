@@ -13,9 +13,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.datasets.rendered.words import draw_word, encode_png
-from harness.preprocess.crnn import SHAPE, normalise, preprocess
+from harness.preprocess.text_line import normalise_grey, stretch_grey
+
+SHAPE = (1, 32, 100)
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 120))
+
+
+def preprocess(content: bytes) -> np.ndarray:
+    return stretch_grey(content, SHAPE)
+
+
+def normalise(made: Image.Image) -> np.ndarray:
+    return normalise_grey(made, SHAPE)
 
 
 def picture(size: tuple[int, int], mode: str = "L", seed: int = 0) -> Image.Image:
