@@ -66,16 +66,15 @@ def _distances(
     """The distances of each way of asking to the full batch, and those of other samples' outputs to it; of a way in
     which no item is decided there is none."""
     full, short = stack(items, model, size.batch)[:2]
-    places = sorted({int(place) for place in np.linspace(0, size.batch - 1, ALONE)})
+    places, ends = _spread(size.batch), _spread(len(items) - size.batch)
     # One stream, so that a session that remembers anything is caught: full, short, full again, reversed, then singles.
-    singles = stack([items[place] for place in places], model, 1)
+    singles = stack([items[place] for place in (*places, *(size.batch + end for end in ends))], model, 1)
     asked = [full, short, full, _reversed(full, model), *singles]
-    first, tail, again, backward, *alone = _outputs(session, [*asked, *stack(items[-1:], model, 1)], model)
-    *alone, tail_alone = alone
+    first, tail, again, backward, *alone = _outputs(session, asked, model)
     pairs = {
-        "alone": (first[places], np.concatenate(alone)),
+        "alone": (first[places], np.concatenate(alone[: len(places)])),
         "reversed": (first, backward[::-1]),
-        "short_last": (tail[-1:], tail_alone),
+        "short_last": (tail[ends], np.concatenate(alone[len(places) :])),
     }
     distances = {}
     for name, (expected, found) in pairs.items():
@@ -86,6 +85,11 @@ def _distances(
     among = np.concatenate([first, tail])
     another = null_outputs(among)[ANOTHER]
     return distances, item_distances(among, another)
+
+
+def _spread(count: int) -> list[int]:
+    """Up to ``ALONE`` places among so many: first, last and between."""
+    return sorted({int(place) for place in np.linspace(0, count - 1, ALONE)})
 
 
 def _outputs(session: Session, batches: Sequence[Batch], model: Model) -> list[NDArray[Any]]:
