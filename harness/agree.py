@@ -111,12 +111,13 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], form: Form, spec: Tensor
         f"lossy: {equal} of {len(left)} answers stay the same, expected at least {least:.0%} ({form.because}); "
         f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}, cosine {figures['cosine']:.8f}"
     )
-    if equal < least * len(left):
+    # Shares, not counts: 0.55 * 100 is a little more than 55.
+    if equal / len(left) < least:
         return Answer(verdict=Verdict.FAIL, line=line, figures=figures)
     nulls = [
         name
         for name, null in null_outputs(left).items()
-        if compare(left, null, NEVER_UNDECIDED).equal >= least * len(left)
+        if compare(left, null, NEVER_UNDECIDED).equal / len(left) >= least
     ]
     if nulls:
         line = f"vacuous: {', '.join(nulls)} would pass too; {line}"

@@ -215,7 +215,8 @@ class Model:
         for name in form.references:
             choose(f"{where}.references", name, [reference.name for reference in self.references])
         against = self.against(form)
-        if (form.promise == "lossy") != (form.equal is not None and bool(form.because)):
+        lossy = form.promise == "lossy"
+        if (form.equal is not None, bool(form.because)) != (lossy, lossy):
             raise DeclarationError(
                 f"{where}: promise {form.promise!r} with equal={form.equal}, because={form.because!r}; a lossy form, "
                 "and no other, declares the share of answers that stay equal, and what it loses the others by"

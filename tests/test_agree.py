@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.agree import Agreement, Decoded, agree, item_distances, null_outputs
-from harness.model import BATCH, TensorSpec
-from harness.verdict import Verdict
+from harness.agree import Agreement, Decoded, agree, item_distances, lossy, null_outputs
+from harness.model import BATCH, Form, TensorSpec
+from harness.postprocess.recognition import Ctc
+from harness.verdict import Answer, Verdict
 
 SPEC = TensorSpec(name="y", axes=(3, BATCH, 4), dtype="float32")
 NUMBERS = st.floats(-100, 100, width=32)
@@ -186,3 +187,87 @@ class TestVacuity:
         assert nulls["a constant"] == pytest.approx(expected.mean())
         assert np.array_equal(nulls["another sample's output"][1], expected[0])
         assert np.array_equal(nulls["the output shifted by one"][:, 1], expected[:, 0])
+
+
+class TestLoss:
+    """Items answer the class of their first step: item i the class i % 4, and nothing at another step answers it."""
+
+    READER = Ctc("abc")
+
+    def outputs(self, n: int) -> np.ndarray:
+        return np.stack([np.eye(4)[(np.arange(n) + step) % 4] for step in (0, 1, 3)])
+
+    def changed(self, n: int, count: int) -> np.ndarray:
+        """The outputs of n items, of which this many answer otherwise."""
+        found = self.outputs(n)
+        found[0, :count] = np.roll(found[0, :count], 1, axis=-1)
+        return found
+
+    def answer(self, expected: np.ndarray, actual: np.ndarray, least: float, compare=best_of_first) -> Answer:
+        form = Form(
+            name="half", parent=None, step="toy:half", format="onnx", promise="lossy", equal=least, because="it rounds"
+        )
+        return lossy(expected, actual, form, SPEC, compare)
+
+    @example(percent=55, quarter=25, off=0)
+    @given(percent=st.integers(1, 100), quarter=st.integers(1, 40), off=st.integers(-1, 1))
+    def test_the_share_itself_passes_and_one_answer_less_does_not(self, percent, quarter, off):
+        n = 4 * quarter
+        kept = min(max(-(-percent * n // 100) + off, 0), n)
+        found = self.answer(self.outputs(n), self.changed(n, n - kept), percent / 100)
+        if 100 * kept < percent * n:
+            assert found.verdict is Verdict.FAIL
+        else:  # a null output answers a quarter of the items right, by the class that it always answers
+            assert found.verdict is (Verdict.INCONCLUSIVE if percent <= 25 else Verdict.PASS)
+
+    def test_the_line_says_what_is_lost_by_what_and_how_far_the_numbers_are_off(self):
+        expected, actual = self.outputs(20), self.changed(20, 5) * 2
+        for least, verdict in ((0.75, Verdict.PASS), (0.8, Verdict.FAIL)):
+            found = self.answer(expected, actual, least)
+            assert found.verdict is verdict
+            assert f"lossy: 15 of 20 answers stay the same, expected at least {least:.0%} (it rounds)" in found.line
+            assert "; max-abs 2, median 1, cosine 0." in found.line
+            assert (found.figures["decoded_equal"], found.figures["decoded_compared"]) == (15, 20)
+            assert (found.figures["max_abs"], found.figures["median_abs"], found.figures["n"]) == (2.0, 1.0, 20)
+
+    def test_numbers_are_not_judged(self):
+        expected = self.outputs(8)
+        assert self.answer(expected, 1000 * expected - 3, 1.0).verdict is Verdict.PASS
+
+    @pytest.mark.parametrize(
+        ("outputs", "named"),
+        [
+            (np.zeros((3, 8, 4)), "zeros, a constant, another sample's output, the output shifted by one"),
+            (np.broadcast_to(varied(1), (3, 8, 4)), "another sample's output"),
+            (np.broadcast_to(varied(8)[:1], (3, 8, 4)), "the output shifted by one"),
+        ],
+        ids=["dead", "the same for every sample", "the same at every step"],
+    )
+    def test_answers_that_a_null_output_would_give_prove_nothing(self, outputs, named):
+        found = self.answer(outputs, outputs, 0.9)
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.line.startswith("vacuous: ")
+        assert named in found.line
+        assert "would pass too; lossy: 8 of 8 answers" in found.line
+
+    def test_a_loss_is_a_failure_even_where_the_outputs_are_vacuous(self):
+        outputs = np.zeros((3, 8, 4))
+        turned = outputs.copy()
+        turned[0, :, 1] = 1
+        assert self.answer(outputs, turned, 0.5).verdict is Verdict.FAIL
+
+    @given(st.integers(1, 6), st.sampled_from([0.0, 0.5]), st.floats(0.01, 1))
+    def test_ties_are_answers_as_any_other(self, n, level, least):
+        tied = np.full((3, n, 4), level)
+        found = self.answer(tied, tied.copy(), least, self.READER.compare)
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.figures["decoded_equal"] == found.figures["decoded_compared"] == n
+
+    @given(arrays(np.float32, (3, 6, 4), elements=st.sampled_from([0, 1])), st.data())
+    def test_each_answer_counts_as_it_is_read(self, expected, data):
+        actual = data.draw(arrays(np.float32, expected.shape, elements=st.sampled_from([0, 1])))
+        read = [[self.READER.decode(outputs[:, item]) for item in range(6)] for outputs in (expected, actual)]
+        found = self.answer(expected, actual, 0.5, self.READER.compare)
+        equal = sum(left == right for left, right in zip(*read, strict=True))
+        assert found.figures["decoded_equal"] == equal
+        assert (found.verdict is Verdict.FAIL) == (equal < 3)

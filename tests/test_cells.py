@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from harness.cells import QUESTIONS, Ask, Scope, asks, cells, marker_names
 from harness.declaration import DeclarationError
-from harness.model import Point
+from harness.model import Form, Point
+from harness.reference import Asset, Reference
 from harness.registry import load_models
 
 HERE = {"ort", "torch"}
@@ -99,6 +101,48 @@ class TestDomains:
     def test_official_weights_take_the_place_of_seeded_ones_where_they_were_found(self, asked, question):
         assert "official" not in {ask.reference for ask in asked(question)}
         assert "seeded" not in {ask.reference for ask in asked(question, found=frozenset({("crnn", "official")}))}
+
+
+class TestPromises:
+    """An opaque form is built and asked nothing else; what is made of it is asked as any other form."""
+
+    @pytest.fixture
+    def hollow(self, toy):
+        """A placeholder, what it becomes, and a loss that only published weights come to."""
+        model = toy()
+        published = Reference(name="exported", weights=(Asset(name="w", patterns=("w",), licence="l", source="s"),))
+        forms = (
+            Form(name="hollow", parent="network", step="toy:empty", format="onnx", promise="opaque"),
+            Form(name="restored", parent="hollow", step="toy:fill", format="onnx", promise="close", against="onnx"),
+            Form(
+                name="lossy", parent="hollow", step="toy:round", format="onnx", promise="lossy", equal=0.5,
+                because="it rounds", references=("exported",),
+            ),
+        )  # fmt: skip
+        return toy(forms=(*model.forms, *forms), references=(*model.references, published))
+
+    def asked(self, model, question, **scope) -> set[str]:
+        return {ask.form.name for ask in asks(question, {model.name: model}, Scope(**scope))}
+
+    def test_an_opaque_form_is_built_and_asked_nothing_else(self, hollow):
+        assert {question for question in QUESTIONS if "hollow" in self.asked(hollow, question)} == {"build"}
+        assert "hollow" not in {cell.form.name for cell in cells(hollow)}
+        assert hollow.against(hollow.form("lossy")) == hollow.form("network")
+
+    def test_no_opaque_form_of_any_model_is_asked_anything_but_build(self):
+        for model in load_models().values():
+            opaque = {form.name for form in model.forms if form.promise == "opaque"}
+            found = frozenset((model.name, reference.name) for reference in model.references)
+            for question in QUESTIONS[1:]:
+                assert opaque.isdisjoint(self.asked(model, question, found=found, all_batches=True))
+
+    def test_a_form_that_is_restored_from_it_is_asked_for_agreement(self, hollow):
+        assert self.asked(hollow, "agreement") == {"onnx", "restored"}
+
+    def test_a_loss_is_asked_for_agreement_where_its_reference_can_make_it(self, hollow):
+        changed = replace(hollow, references=hollow.references[::-1])
+        assert "lossy" in self.asked(changed, "agreement", found=frozenset({("toy", "exported")}))
+        assert "lossy" not in self.asked(changed, "agreement")
 
 
 class TestMarkers:

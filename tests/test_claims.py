@@ -127,3 +127,49 @@ class TestFloor:
     def test_a_throughput_needs_its_clock(self):
         with pytest.raises(DeclarationError, match=r"Claim\(throughput 4400\)\.clock: missing"):
             claim("4400", metric="throughput")
+
+
+SIZE = {"metric": "size", "unit": "MB", "form": "onnx"}
+
+
+class TestSizes:
+    def test_a_size_is_one_and_neither_a_time_nor_anything_else(self):
+        assert [claim("34", **SIZE).is_size, claim("34", **SIZE).is_time] == [True, False]
+        assert not claim("0.7").is_size
+        assert claim("34", **SIZE).value == 34.0
+
+    @pytest.mark.parametrize(
+        ("said", "found"),
+        [
+            ({"unit": "MiB"}, "'MiB', 'onnx'"),
+            ({"unit": ""}, "'', 'onnx'"),
+            ({"form": ""}, "'MB', ''"),
+            ({"unit": "", "form": ""}, "'', ''"),
+        ],
+    )
+    def test_a_size_is_in_megabytes_of_a_form(self, said, found):
+        with pytest.raises(DeclarationError, match=r"Claim\(size 34\): a size is in MB, of a form; found") as refused:
+            claim("34", **{**SIZE, **said})
+        assert str(refused.value).endswith(found)
+
+    def test_what_a_size_may_be_over_needs_its_reason(self):
+        with pytest.raises(DeclarationError, match=r"Claim\(size 34\)\.because: missing"):
+            claim("34", **SIZE, allow=0.1)
+        assert claim("34", **SIZE, allow=0.1, because="another exporter").allow == 0.1
+
+
+class TestWhatItIsAbout:
+    def test_a_claim_is_on_all_samples_in_single_precision_unless_it_says_otherwise(self):
+        plain = claim("0.7")
+        assert (plain.part, plain.precision, plain.form) == ("", "fp32", "")
+        said = claim("0.649", part="IC15_2077", precision="int16")
+        assert (said.part, said.precision) == ("IC15_2077", "int16")
+
+    @given(COUNTS, DIGITS)
+    def test_counts_of_one_set_are_checked_as_those_of_all(self, counts, digits):
+        hits, n = counts
+        printed = shown(truncated(hits, n, digits), digits)
+        assert claim(printed, hits=hits, n=n, part="SVT").floor == claim(printed, hits=hits, n=n).floor
+        wrong = shown(rounded(hits, n, digits) + 1, digits)
+        with pytest.raises(DeclarationError, match=r"hits/n = "):
+            claim(wrong, hits=hits, n=n, part="SVT")

@@ -161,8 +161,7 @@ class OfTwoKernels:
 
 
 class TestBatching:
-    """Twelve rows are asked in batches of eight; of these the first, third, sixth and eighth are asked alone too, and
-    of the other four those that are last."""
+    """Twelve rows are asked, in a batch of eight and one of four, and some of both alone."""
 
     @pytest.fixture
     def answer(self, on, model, tmp_path) -> Callable[..., Answer]:

@@ -158,6 +158,68 @@ class TestTree:
             crnn.reference("bundle")
 
 
+class TestLoss:
+    """A form that keeps most answers says how many, and why not all; no other form may."""
+
+    def declare(self, toy, **said: object):
+        return toy(forms=(form_named("network", format="torch"), form_named("onnx", parent="network", **said)))
+
+    def test_a_lossy_form_declares_its_share_and_its_reason(self, toy):
+        model = self.declare(toy, promise="lossy", equal=0.85, because="it rounds")
+        form = model.form("onnx")
+        assert (form.equal, form.because, model.against(form)) == (0.85, "it rounds", model.form("network"))
+
+    @pytest.mark.parametrize("said", [{}, {"equal": 0.85}, {"because": "it rounds"}, {"equal": 0.85, "because": ""}])
+    def test_a_lossy_form_without_share_or_reason_is_refused(self, toy, said):
+        with pytest.raises(
+            DeclarationError, match=r"forms\[onnx\]: promise 'lossy' with equal=.*, because=.*lossy form"
+        ):
+            self.declare(toy, promise="lossy", **said)
+
+    @pytest.mark.parametrize("promise", ["none", "exact", "close", "opaque"])
+    @pytest.mark.parametrize(
+        "said", [{"equal": 0.85, "because": "it rounds"}, {"equal": 0.85}, {"equal": 0.0}, {"because": "it rounds"}]
+    )
+    def test_no_other_promise_has_either(self, toy, promise, said):
+        with pytest.raises(DeclarationError, match=rf"forms\[onnx\]: promise '{promise}' with equal=.*no other"):
+            self.declare(toy, promise=promise, **said)
+
+    def test_a_loss_needs_a_form_that_it_is_a_loss_of(self, toy):
+        lost = form_named("onnx", promise="lossy", equal=0.85, because="it rounds")
+        with pytest.raises(DeclarationError, match=r"forms\[onnx\]\.promise: 'lossy', but no form before it runs"):
+            toy(forms=(lost,))
+
+
+class TestOpaque:
+    """A form that means nothing on its own is a step on the way, and nothing is compared with it."""
+
+    FORMS = (
+        form_named("network", format="torch"),
+        form_named("hollow", parent="network", promise="opaque"),
+        form_named("onnx", parent="hollow", promise="close"),
+    )
+
+    def test_it_does_not_run_although_its_format_does(self):
+        assert [form.runs for form in self.FORMS] == [True, False, True]
+        assert [form_named("x", format=kind).runs for kind in ("weights", "paddle", "torch", "onnx")] == [
+            False, False, True, True,
+        ]  # fmt: skip
+
+    def test_what_comes_after_it_is_compared_with_what_came_before(self, toy):
+        model = toy(forms=self.FORMS)
+        assert model.against(model.form("onnx")) == model.twin(model.form("onnx")) == model.form("network")
+
+    def test_it_cannot_be_what_another_form_is_compared_with(self, toy):
+        after = dataclasses.replace(self.FORMS[2], against="hollow")
+        with pytest.raises(DeclarationError, match=r"forms\[onnx\]\.against: 'hollow' .*'opaque', and runs nowhere"):
+            toy(forms=(*self.FORMS[:2], after))
+
+    def test_alone_it_is_no_form_that_a_promise_could_be_about(self, toy):
+        forms = (form_named("hollow", promise="opaque"), form_named("onnx", parent="hollow", promise="close"))
+        with pytest.raises(DeclarationError, match=r"forms\[onnx\]\.promise: .*no form before it runs"):
+            toy(forms=forms)
+
+
 class TestDataAndWeights:
     @pytest.mark.parametrize("said", [{}, {"asset": ASSET, "make": "toy:render"}], ids=["neither", "both"])
     def test_a_data_set_is_found_or_made_and_not_both(self, said):
@@ -175,6 +237,43 @@ class TestDataAndWeights:
         data = None if n is None else DataSet(name="toy", reader="toy:Reader", n=n, asset=ASSET)
         with pytest.raises(DeclarationError, match=r"Reference\(official\): claim acc is on n=30, its data has"):
             Reference(name="official", weights=(ASSET,), data=data, claims=(claim,))
+
+    @pytest.mark.parametrize("n", [1, 29, 30, 31, 3000])
+    def test_a_claim_on_one_set_is_not_on_all_samples_of_its_reference(self, n):
+        claim = Claim(metric="acc", printed="1", hits=n, n=n, source="s", part="SVT")
+        data = DataSet(name="toy", reader="toy:Reader", n=30, asset=ASSET)
+        assert Reference(name="official", weights=(ASSET,), data=data, claims=(claim,)).claims == (claim,)
+
+    @pytest.mark.parametrize("name", ["official", "exported", "dequantised", "bundled", "seeded"])
+    def test_references_have_names_of_their_own(self, name):
+        assert Reference(name=name, weights=(ASSET,)).name == name
+
+    @pytest.mark.parametrize("name", ["dequantized", "export", "Official", ""])
+    def test_no_other_names_are_allowed(self, name):
+        with pytest.raises(
+            DeclarationError, match=r"Reference\.name: .*official, exported, dequantised, bundled, seeded"
+        ):
+            Reference(name=name, weights=(ASSET,))
+
+    def test_all_sets_are_pooled_unless_some_are_named(self):
+        said = {"name": "toy", "reader": "toy:Reader", "n": 3, "asset": ASSET}
+        assert DataSet(**said).pooled == ()
+        assert DataSet(**said, pooled=("a", "b")).pooled == ("a", "b")
+        with pytest.raises(
+            DeclarationError, match=r"DataSet\.pooled: expected a tuple, found one str; write \(value,\)"
+        ):
+            DataSet(**said, pooled="a")
+
+    @pytest.mark.parametrize(("named", "near"), [("onxx", "onnx"), ("networks", "network")])
+    def test_a_size_is_of_a_form_that_is_declared(self, toy, named, near):
+        claim = Claim(metric="size", printed="34", unit="MB", form=named, source="s")
+        reference = Reference(name="seeded", initialise="toy:draw", claims=(claim,))
+        with pytest.raises(DeclarationError) as refused:
+            toy(references=(reference,))
+        assert str(refused.value).startswith(f"Model(toy).references[seeded]: form of the claim 34: '{named}' is not")
+        assert f"did you mean {near!r}?" in str(refused.value)
+        kept = dataclasses.replace(reference, claims=(dataclasses.replace(claim, form=near),))
+        assert toy(references=(kept,)).reference("seeded").claims[0].form == near
 
 
 class TestTensors:

@@ -6,20 +6,16 @@ covers each column of the features, and where the edges of the word run, which i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from harness.datasets.rendered.curved import DASH, FULL, CurvedWord, Manner, draw_curved
-from harness.declaration import Scalar
 from harness.networks.rare import START, STEPS, Rare
 from harness.postprocess.recognition import LOWER_ATTENTION
-from harness.training.glyphs import Pupil, edges_in_input, glyphs_of, pictures_of
-from harness.training.loop import Progress, Say
-from harness.training.loop import train as train_on
+from harness.training.glyphs import Pupil, edges_in_input, glyphs_of, pictures_of, train_pupil
 
 SHAPE = (3, 32, 100)
 AT_ONCE = 50
@@ -47,6 +43,9 @@ class Lesson:
 
 class CurvedWords:
     """Words of the rendered set, in easier manners at first."""
+
+    network = Rare
+    classes = LOWER_ATTENTION.classes - 1
 
     def batch(self, seed: int, step: int, size: int) -> Lesson:
         """Words with all that lessons know of them."""
@@ -91,21 +90,6 @@ class CurvedWords:
         return hits
 
 
-def train(
-    make: Callable[[], nn.Module], params: Mapping[str, Scalar], work: Path, say: Say
-) -> tuple[nn.Module, Progress]:
-    """The trained network, as ``harness.training.loop.train``."""
-
-    def pupil() -> Pupil:
-        network = make()
-        if not isinstance(network, Rare):
-            raise TypeError(f"these lessons are for RARE, not for a {type(network).__name__}")
-        return Pupil(network, network.backbone.out_channels, LOWER_ATTENTION.classes - 1)
-
-    taught, progress = train_on(CurvedWords(), pupil, params, work, say)
-    return taught.get_submodule("network"), progress
-
-
 def _said(word: CurvedWord) -> list[int]:
     """The start, the characters with the end where a dash is drawn, the end, and the start to the last step."""
     text = "".join(glyph for glyph, _, _ in word.glyphs)
@@ -125,3 +109,6 @@ def _fiducials(word: CurvedWord) -> Tensor:
     _, height, width = SHAPE
     inside = torch.from_numpy(edges_in_input(word, SHAPE)) - 0.5
     return (inside / (torch.tensor([width, height]) - 1) * 2 - 1).float()
+
+
+train = partial(train_pupil, CurvedWords())

@@ -6,14 +6,20 @@ it, the same networks learn from the first steps on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from harness.datasets.rendered.curved import DASH, CurvedWord
+from harness.declaration import Scalar
+from harness.networks.rare import Rare
+from harness.networks.svtr_lcnet import SvtrLcnet
 from harness.preprocess.text_line import arrange, resize
+from harness.training import loop
 
 NONE = 0
 """The class of a column without a glyph: the blank, or the start."""
@@ -36,6 +42,30 @@ class Pupil(nn.Module):
         """Cross-entropy of B x channels x 1 x columns features and B x columns classes."""
         scores: Tensor = self.glyphs(features.squeeze(2).transpose(1, 2))
         return nn.functional.cross_entropy(scores.flatten(0, 1), glyphs.flatten())
+
+
+class Lessons(loop.Lessons, Protocol):
+    """What a pupil is taught on: lessons for one kind of network, with so many classes of glyphs."""
+
+    @property
+    def network(self) -> type[Rare] | type[SvtrLcnet]: ...
+    @property
+    def classes(self) -> int: ...
+
+
+def train_pupil(
+    lessons: Lessons, make: Callable[[], nn.Module], params: Mapping[str, Scalar], work: Path, say: loop.Say
+) -> tuple[nn.Module, loop.Progress]:
+    """The trained network, as ``harness.training.loop.train``. Raises ``TypeError`` for a network of another kind."""
+
+    def pupil() -> Pupil:
+        network = make()
+        if not isinstance(network, lessons.network):
+            raise TypeError(f"these lessons are for {lessons.network.__name__}, not for a {type(network).__name__}")
+        return Pupil(network, network.backbone.out_channels, lessons.classes)
+
+    taught, progress = loop.train(lessons, pupil, params, work, say)
+    return taught.get_submodule("network"), progress
 
 
 def pictures_of(words: Sequence[CurvedWord], shape: tuple[int, ...]) -> Tensor:

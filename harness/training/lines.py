@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from harness.datasets.rendered.curved import LINES, draw_curved
-from harness.declaration import Scalar
 from harness.networks.svtr_lcnet import SvtrLcnet
 from harness.postprocess.recognition import ENGLISH_CTC
-from harness.training.glyphs import Pupil, edges_in_input, glyphs_of, pictures_of
-from harness.training.loop import Progress, Say
-from harness.training.loop import train as train_on
+from harness.training.glyphs import Pupil, edges_in_input, glyphs_of, pictures_of, train_pupil
 
 SHAPE = (3, 48, 320)
 NARROW = (3, 48, 160)
@@ -37,6 +33,9 @@ class Lesson:
 
 class TextLines:
     """Words of the rendered set, in narrower pictures at first."""
+
+    network = SvtrLcnet
+    classes = ENGLISH_CTC.classes
 
     def batch(self, seed: int, step: int, size: int) -> Lesson:
         """Words with their labels and glyphs."""
@@ -73,16 +72,4 @@ class TextLines:
         return hits
 
 
-def train(
-    make: Callable[[], nn.Module], params: Mapping[str, Scalar], work: Path, say: Say
-) -> tuple[nn.Module, Progress]:
-    """The trained network, as ``harness.training.loop.train``."""
-
-    def pupil() -> Pupil:
-        network = make()
-        if not isinstance(network, SvtrLcnet):
-            raise TypeError(f"these lessons are for SVTR-LCNet, not for a {type(network).__name__}")
-        return Pupil(network, network.backbone.out_channels, network.classes)
-
-    taught, progress = train_on(TextLines(), pupil, params, work, say)
-    return taught.get_submodule("network"), progress
+train = partial(train_pupil, TextLines())

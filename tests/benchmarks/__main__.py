@@ -31,7 +31,9 @@ def main() -> int:
     """Prints one figure with what it was measured on."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("figure", choices=sorted(FIGURES))
+    parser.add_argument("--model", default="crnn", help="name of a declaration; default crnn")
     parser.add_argument("--reference", default="seeded", help="seeded (full size, default) or bundled (narrow)")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -43,32 +45,38 @@ def overhead(options: argparse.Namespace) -> None:
     """Latency as the suite measures it, divided by a bare ``InferenceSession.run`` loop, in turn, CPU time."""
     import onnxruntime
 
-    model, bench, cell = _deployed(options.batch)
+    model, bench, cell = _deployed(options)
     items = bench.inputs(model, model.reference("seeded"), options.batch)
     (batch,) = stack(items, model, options.batch)
     reference = model.reference(options.reference)
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.intra_op_num_threads = settings.inter_op_num_threads = options.threads
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     path = bench.form(model, reference, cell.form).file("model.onnx")
     bare = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    plan = TimingPlan(rounds=10, seconds=60, at_least=10)
+    plan = TimingPlan(rounds=10, seconds=60, at_least=5)
+    output = model.outputs[0].name
     ratios: list[float] = []
+    walls: list[tuple[float, float]] = []
     with bench.open(cell, reference) as session:
         for _ in range(options.rounds):
-            ours = median(session.measure(batch, plan).cpu)
-            loop = time_calls(lambda: bare.run(["output1"], dict(batch.inputs)), plan)
-            ratios.append(ours / median(loop.cpu))
+            ours = session.measure(batch, plan)
+            loop = time_calls(lambda: bare.run([output], dict(batch.inputs)), plan)
+            ratios.append(median(ours.cpu) / median(loop.cpu))
+            walls.append((median(ours.wall), median(loop.wall)))
     shown = " ".join(f"{ratio:.4f}" for ratio in ratios)
+    wall, bare_wall = (median(times) for times in zip(*walls, strict=True))
     print(
-        f"suite / bare loop, CPU time, batch {options.batch}, {options.reference}: "
+        f"{model.name} {options.reference}, batch {options.batch}, {options.threads} threads: "
+        f"{wall * 1e3:.1f} ms a batch, {options.batch / wall:.1f}/s; bare loop {bare_wall * 1e3:.1f} ms, "
+        f"{options.batch / bare_wall:.1f}/s (medians, wall); suite / bare loop, CPU time: "
         f"median {median(ratios):.4f} of {shown}"
     )
 
 
 def stream(options: argparse.Namespace) -> None:
     """Words a second of the whole evaluation divided by those of inference alone on prepared batches, in turn, wall."""
-    model, bench, cell = _deployed(options.batch)
+    model, bench, cell = _deployed(options)
     task = Task.of(model)
     data = model.reference("bundled").data
     with bench.data(data) as reader:
@@ -83,7 +91,8 @@ def stream(options: argparse.Namespace) -> None:
             ratios.append(pure / whole)
     shown = " ".join(f"{ratio:.3f}" for ratio in ratios)
     print(
-        f"evaluation / pure inference, words/s, batch {options.batch}, {options.reference}, {len(words)} words: "
+        f"{model.name}: evaluation / pure inference, words/s, batch {options.batch}, {options.reference}, "
+        f"{len(words)} words: "
         f"median {median(ratios):.3f} of {shown}"
     )
 
@@ -117,7 +126,7 @@ FIGURES = {"overhead": overhead, "stream": stream, "memory": memory, "collect": 
 
 def _peak(count: int) -> None:
     """Evaluates so many rendered words on the bundled reference and prints the peak memory of this process."""
-    model, bench, cell = _deployed(32)
+    model, bench, cell = _deployed(argparse.Namespace(model="crnn", reference="bundled", batch=32, threads=1))
     data = model.reference("bundled").data
     assert data is not None
     data = replace(data, name=f"rendered_{count}", params={**data.params, "count": count}, n=count, digest=None)
@@ -127,11 +136,12 @@ def _peak(count: int) -> None:
     print(json.dumps({"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 
 
-def _deployed(batch: int) -> tuple[Model, Workbench, Cell]:
-    model = load_models()["crnn"]
-    point = next(point for point in model.points if point.batch == batch)
-    bench = Workbench(Store(PROJECT / ".store"), Assets(), PROJECT / "results" / ".benchmarks")
-    return model, bench, Cell(model, model.form(model.main), "ort", "fp32", point)
+def _deployed(options: argparse.Namespace) -> tuple[Model, Workbench, Cell]:
+    model = load_models()[options.model]
+    point = next(point for point in model.points if point.batch == options.batch)
+    scratch = PROJECT / "results" / ".benchmarks"
+    bench = Workbench(Store(PROJECT / ".store"), Assets(), scratch, threads=options.threads)
+    return model, bench, Cell(model, model.deployed(model.reference(options.reference)), "ort", "fp32", point)
 
 
 def _seconds(call: Callable[[], object]) -> float:
