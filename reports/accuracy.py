@@ -108,7 +108,7 @@ def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Meas
     """A row for each claim, or for the answer itself without one, and one for each set that no claim is about."""
     shares = [_share(answer, measures.get(claim.metric, HITS), claim.part, claim.n) for claim in claims]
     judged = [_today(claim, share) for claim, share in zip(claims, shares, strict=True) if share is not None]
-    today = min(judged, key=SEVERITY.index) if judged else answer.verdict
+    today = min([*judged, *_goldens(answer)], key=SEVERITY.index) if judged else answer.verdict
     rows = [
         Measured(
             answer=answer,
@@ -123,8 +123,10 @@ def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Meas
     name = (answer.text("metric") or NONE).partition(":")[0]
     for part in ["", *sets(answer)]:
         if not any(claim.part == part for claim in claims) and (part or not claims):
-            share = _share(answer, HITS, part, answer.count(f"{part}: n"))
             named = f"{part}: {name}" if part else name
+            # Of the pooled sets there may have been none to read: then nothing is the share of nothing.
+            nothing = not part and answer.count("n") == 0 and answer.number(named) is None
+            share = None if nothing else _share(answer, HITS, part, answer.count(f"{part}: n"))
             value = share.value if share and answer.number(named) is None else answer.number(named)
             metric = f"{part} {name}" if part else name
             rows.append(Measured(answer=answer, metric=metric, value=value, share=share, claim=None, today=today))
@@ -134,6 +136,12 @@ def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Meas
 def sets(answer: Recorded) -> list[str]:
     """The sets of samples that an answer counted one by one."""
     return [name.removesuffix(": n") for name in answer.figures if name.endswith(": n")]
+
+
+def _goldens(answer: Recorded) -> list[Verdict]:
+    """A fail where outputs were further from the golden ones than allowed, which no change of a claim undoes."""
+    bound, worst = answer.number("golden_bound"), answer.number("golden_max_abs")
+    return [] if bound is None or (worst is not None and worst <= bound) else [Verdict.FAIL]
 
 
 def _measures(model: Model | None) -> Mapping[str, Measure]:

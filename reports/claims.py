@@ -77,10 +77,17 @@ def is_judged(record: Record, claim: Published) -> bool:
     return any(
         answer.key.question == "accuracy"
         and answer.verdict in (Verdict.PASS, Verdict.FAIL)
-        and answer.figures.get("whole" if claim.claim.part else "complete") is True
+        and _is_of_all(answer, claim.claim)
         and claim.claim in accuracy_claims([claim], answer)
         for answer in record.answers.values()
     )
+
+
+def _is_of_all(answer: Recorded, claim: Claim) -> bool:
+    """Whether an answer is on all samples that a claim is on."""
+    if not claim.part:
+        return answer.figures.get("complete") is True
+    return answer.figures.get("whole") is True and answer.count(f"{claim.part}: n") == claim.n
 
 
 def judged_line(record: Record, claims: list[Published]) -> str:

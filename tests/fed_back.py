@@ -178,3 +178,5 @@ CLOSE = np.array([0.5, 0.5 + GRAIN, 0, 0], np.float32)
 """Decided by a grain: single precision answers a, and what rounds twice as coarsely the blank."""
 TURNED = np.array([0.5, 0.5 + GRAIN / 4, 0, 0], np.float32)
 """Decided by a quarter of a grain: double precision answers a, single precision the blank."""
+TIED = np.array([0.5, 0.5, 0, 0], np.float32)
+"""Decided by nothing but the order of the classes: any precision answers the blank."""

@@ -210,6 +210,7 @@ class TestLoss:
         return lossy(expected, actual, form, SPEC, compare)
 
     @example(percent=55, quarter=25, off=0)
+    @example(percent=25, quarter=2, off=1)
     @given(percent=st.integers(1, 100), quarter=st.integers(1, 40), off=st.integers(-1, 1))
     def test_the_share_itself_passes_and_one_answer_less_does_not(self, percent, quarter, off):
         n = 4 * quarter

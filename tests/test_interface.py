@@ -16,7 +16,7 @@ from harness.verdict import Refused
 
 BIAS = np.array([0.5, -1.0, 2.0], np.float32)
 FED = (np.float32([[1, -2, 3], [0, 5, -6]]), np.float32([[4, 4, -4], [1, 0, 0]]))
-INSIDE = ("sum", "bias", "clipped")
+INSIDE = ("sum", "bias", "clipped", "spare")
 
 
 def value(name: str) -> onnx.ValueInfoProto:
@@ -24,7 +24,8 @@ def value(name: str) -> onnx.ValueInfoProto:
 
 
 def model(*, as_inputs: bool = False) -> onnx.ModelProto:
-    """``x.1`` and ``x.2`` in, ``y.1`` and ``y.2`` out; the first output is used inside too, the first input twice.
+    """``x.1`` and ``x.2`` in, ``y.1`` and ``y.2`` out; the first output is used inside too, the first input twice, the
+    second initialiser never.
 
     ``as_inputs`` lists initialisers among the inputs, as graphs before IR version 4 must.
     """
@@ -34,13 +35,13 @@ def model(*, as_inputs: bool = False) -> onnx.ModelProto:
         helper.make_node("Relu", ["y.1"], ["clipped"]),
         helper.make_node("Sub", ["clipped", "x.1"], ["y.2"]),
     ]
-    inputs = [value("x.1"), helper.make_tensor_value_info("bias", TensorProto.FLOAT, [3]), value("x.2")]
+    held = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]) for name in ("bias", "spare")]
     graph = helper.make_graph(
         nodes,
         "toy",
-        inputs if as_inputs else [inputs[0], inputs[2]],
+        [value("x.1"), *(held if as_inputs else []), value("x.2")],
         [value("y.1"), value("y.2")],
-        [numpy_helper.from_array(BIAS, "bias")],
+        [numpy_helper.from_array(BIAS, name) for name in ("bias", "spare")],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=3 if as_inputs else 8)
     onnx.checker.check_model(made, full_check=True)
@@ -56,7 +57,9 @@ def names_of(made: onnx.ModelProto) -> tuple[list[str], list[str]]:
 
 
 def run(made: onnx.ModelProto, *inputs: str) -> list[np.ndarray]:
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, dict(zip(inputs, FED, strict=True)))
 
 
@@ -94,7 +97,7 @@ class TestNames:
     def test_initialisers_among_the_inputs_are_none(self):
         made = model(as_inputs=True)
         declare_names(made.graph, specs("a", "b"), specs("c", "d"))
-        assert names_of(made) == (["a", "bias", "b"], ["c", "d"])
+        assert names_of(made) == (["a", "bias", "spare", "b"], ["c", "d"])
         assert np.array_equal(run(made, "a", "b")[0], (FED[0] + FED[1]) * BIAS)
 
     @pytest.mark.parametrize("taken", [*INSIDE, "x.2", "y.1", "y.2"])

@@ -133,3 +133,39 @@ class TestAccuracy:
         a = scored(tmp_path / "a", hits(1, 9), verdict="fail")
         b = made(tmp_path / "b", [one("accuracy", verdict="fail", line="wrong shape")])
         assert self.refused(a, b).startswith("metric: A acc")
+
+
+class TestSetsThatAreNotPooled:
+    """Their outcomes are compared too, and do not count in the figures of the answer."""
+
+    def recorded(self, folder, pooled, others, **given):
+        every = {f"a/{name}": hit for name, hit in pooled.items()} | {f"z/{name}": hit for name, hit in others.items()}
+        figures = {"hits": sum(pooled.values()), "n": len(pooled), "acc": sum(pooled.values()) / max(1, len(pooled))}
+        figures |= {"outcomes_n": len(every), "outcomes_hits": sum(every.values())}
+        return scored(folder, every, **{**figures, **given})
+
+    def test_their_flips_are_seen(self, tmp_path):
+        a = self.recorded(tmp_path / "a", hits(2, 2), {"x": True, "y": False})
+        b = self.recorded(tmp_path / "b", hits(1, 3), {"x": True, "y": True})
+        (found,) = compare(a, b).accuracy
+        assert (found.lost, found.gained) == (("a/w1",), ("z/y",))
+        assert (found.hits, found.n) == ((3, 3), 6)
+
+    @pytest.mark.parametrize(
+        ("pooled", "others"),
+        [(hits(0, 3), {"x": False}), (hits(3, 0), {"x": False}), (hits(0, 3), {"x": True}), ({}, {"x": True})],
+        ids=["none right", "only pooled ones right", "only others right", "none pooled"],
+    )
+    def test_any_counts_of_both_are_those_of_the_record(self, tmp_path, pooled, others):
+        a, b = (self.recorded(tmp_path / side, pooled, others) for side in "ab")
+        (found,) = compare(a, b).accuracy
+        assert found.n == len(pooled) + len(others)
+        assert (found.lost, found.gained) == ((), ())
+
+    @pytest.mark.parametrize("counts", [{"outcomes_n": 5}, {"outcomes_hits": 1}, {"outcomes_n": None}])
+    def test_outcomes_that_are_not_those_counts_are_said(self, tmp_path, counts):
+        a = self.recorded(tmp_path / "a", hits(2, 1), {"x": True})
+        b = self.recorded(tmp_path / "b", hits(2, 1), {"x": True}, **counts)
+        found = compare(a, b)
+        assert (found.accuracy, found.exit_code) == ((), 2)
+        assert "B holds 3 hits of 4 in outcomes/outcomes.jsonl, its record says" in found.unlike[0].reason

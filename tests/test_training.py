@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from harness.networks.crnn import Crnn
-from harness.training import loop
+from harness.networks.rare import Rare
+from harness.networks.svtr_lcnet import SvtrLcnet
+from harness.training import attention, lines, loop
 from harness.training.__main__ import main
 from harness.training.loop import Schedule
 from harness.training.recognition import train
@@ -26,6 +28,20 @@ PARAMS = {
     "weight_decay": 1e-4,
     "clip": 5.0,
 }
+LESSONS = {
+    "words": (train, MAKE),
+    "curved words": (attention.train, partial(Rare, width=0.125, hidden=16)),
+    "lines": (lines.train, partial(SvtrLcnet, width=0.125, hidden=16)),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """More than one would wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +59,18 @@ def interrupt_at(step: int):
     return say
 
 
-def test_an_interrupted_training_ends_with_the_same_weights_and_curve(tmp_path: Path) -> None:
-    whole, through = train(MAKE, PARAMS, tmp_path / "whole", lambda line: None)
+@pytest.mark.parametrize("lessons", LESSONS)
+def test_an_interrupted_training_ends_with_the_same_weights_and_curve(lessons: str, tmp_path: Path) -> None:
+    teach, make = LESSONS[lessons]
+    whole, through = teach(make, PARAMS, tmp_path / "whole", lambda line: None)
     with pytest.raises(KeyboardInterrupt):
-        train(MAKE, PARAMS, tmp_path / "broken", interrupt_at(3))
+        teach(make, PARAMS, tmp_path / "broken", interrupt_at(3))
     said: list[str] = []
-    resumed, again = train(MAKE, PARAMS, tmp_path / "broken", said.append)
+    resumed, again = teach(make, PARAMS, tmp_path / "broken", said.append)
     assert said[0] == "going on at step 2 of 5"
     assert [point["step"] for point in again.curve] == [1, 2, 3, 4, 5]
     assert again.curve == through.curve
+    assert isinstance(whole, make.func)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 

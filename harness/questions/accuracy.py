@@ -66,7 +66,8 @@ class Judging:
             "metric": self.metric.name,
         }
         figures |= self._figures(pooled)
-        for name, values in counts.items() if len(counts) > 1 or not pooled["n"] else ():
+        apart = len(counts) > 1 or not pooled["n"] or any(claim.part for claim in self.reference.claims)
+        for name, values in counts.items() if apart else ():
             figures |= {f"{name}: {figure}": value for figure, value in self._figures(values).items()}
         if len(pool) < len(counts):
             hit = self.metric.columns[0]

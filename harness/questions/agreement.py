@@ -13,7 +13,7 @@ from harness.agree import NOISE_FACTOR, agree, item_distances, lossy
 from harness.backends import Batch
 from harness.cells import Ask, Cell
 from harness.declaration import DeclarationError
-from harness.evaluate import answered, stack
+from harness.evaluate import Prepared, answered, stack
 from harness.model import Model
 from harness.reference import Reference
 from harness.registry import resolve
@@ -33,7 +33,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     """Runs both ends of the edge on the same items and judges the child by its promise.
 
     ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
-    measured on these very inputs. ``lossy`` is a declared change: it is judged by the share of equal answers.
+    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change: it is judged by the share of equal answers.
     """
     cell, model = ask.at, ask.model
     reference = model.reference(ask.reference)
@@ -47,7 +47,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     if cell.form.promise == "lossy":
         return lossy(expected, actual, cell.form, model.outputs[0], resolve(model.compare))
     single = expected if against.format == "torch" else None
-    noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, batches, single)
+    noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, items, single)
     bound = NOISE_FACTOR * noise
     promised = f"{cell.form.promise} to {against.name}"
     spec = model.outputs[0]
@@ -77,9 +77,9 @@ def decided_items(model: Model, items: NDArray[Any], bound: float | NDArray[Any]
 
 
 def float_noise(
-    bench: Workbench, cell: Cell, reference: Reference, batches: Sequence[Batch], single: NDArray[Any] | None = None
+    bench: Workbench, cell: Cell, reference: Reference, items: Sequence[Prepared], single: NDArray[Any] | None = None
 ) -> float:
-    """The largest distance between the torch twin in single and in double precision, on these inputs.
+    """The largest distance between the torch twin in single and in double precision, on the first ``LEAST_ITEMS``.
 
     ``single`` is the twin's single-precision output where the caller has it already. Items that single precision
     decides otherwise, in a network that is fed its own answers, are left out: what follows is no noise.
@@ -87,14 +87,17 @@ def float_noise(
     twin = cell.model.twin(cell.form)
     if twin is None:
         raise DeclarationError(f"{cell.id}: promises to be close, but has no torch twin to measure float noise with")
-    inputs = (cell.model.name, reference.name, tuple(name for batch in batches for name in batch.ids))
+    # More of them would make the bound no tighter, and double precision is slow.
+    items, spec = items[:LEAST_ITEMS], cell.model.outputs[0]
+    inputs = (cell.model.name, reference.name, tuple(item.id for item in items))
     if inputs in bench.float_noise:
         return bench.float_noise[inputs]
+    batches = stack(items, cell.model, min(cell.point.batch, LEAST_ITEMS))
     if single is None:
         single = outputs_of(bench, bench.runner(cell, twin), reference, batches)
     double = outputs_of(bench, bench.runner(cell, twin, "fp64"), reference, batches)
-    left, right = (np.moveaxis(outputs, cell.model.outputs[0].batch_axis, 0) for outputs in (single, double))
-    distances = item_distances(left, right)
+    left, right = (np.moveaxis(outputs, spec.batch_axis, 0) for outputs in (single, double))
+    distances = item_distances(left[: len(right)], right)
     distances = distances[decided_items(cell.model, right, distances)]
     if not distances.size:
         raise Broken("no item is decided the same in single and double precision: float noise was not measured")

@@ -31,7 +31,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     size = cell.point.batch
     wanted = size + max(1, size // 2)
     items = bench.inputs(model, reference, max(wanted, LEAST_ITEMS))
-    noise = float_noise(bench, cell, reference, stack(items, model, size))
+    noise = float_noise(bench, cell, reference, items)
     items = items[:wanted]
     bound = NOISE_FACTOR * noise
     with bench.open(cell, reference) as session:
