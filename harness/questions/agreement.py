@@ -33,7 +33,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     """Runs both ends of the edge on the same items and judges the child by its promise.
 
     ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
-    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change: it is judged by the share of equal answers.
+    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers.
     """
     cell, model = ask.at, ask.model
     reference = model.reference(ask.reference)
