@@ -242,6 +242,25 @@ class TestTeaching:
         assert losses[-1] < 0.9 * losses[0]
         assert all(np.isfinite(losses))
 
+    def test_the_loss_is_that_of_characters_glyphs_and_edges_each_step_fed_with_the_true_character(self):
+        """Told to say what it says by itself, the network is fed what it feeds itself."""
+        pupil, batch = tiny_rare().eval(), CurvedWords().batch(1, 600, 3)
+        with torch.inference_mode():
+            pupil.network.head.generator.weight.mul_(20)
+            own = pupil(batch.pictures)
+            said = torch.cat([torch.full((3, 1), START), own.argmax(dim=2)], dim=1)
+            found = CurvedWords().loss(pupil, replace(batch, said=said)).item()
+            straightened = pupil.network.transform(batch.pictures)
+            glyphs = pupil.glyphs(pupil.network.backbone(straightened).squeeze(2).transpose(1, 2)).softmax(dim=2)
+            points = pupil.network.transform.loc_net(batch.pictures)
+        weights = np.where(said[:, 1:].numpy() == START, 0.1, 1.0)
+        characters = (-np.log(own.max(dim=2).values.numpy()) * weights).sum() / weights.sum()
+        of_columns = -np.log(np.take_along_axis(glyphs.numpy(), batch.glyphs.numpy()[..., None], 2)).mean()
+        edges = ((points - batch.fiducials).numpy() ** 2).mean()
+        assert len(set(said.flatten().tolist())) > 2
+        assert min(characters, of_columns, edges) > 0.01
+        assert found == pytest.approx(characters + of_columns + 2 * edges, rel=1e-4)
+
     @pytest.mark.parametrize(
         ("lessons", "other", "taught"),
         [(CurvedWords(), Crnn(width=0.0625), "RARE"), (TextLines(), Crnn(width=0.0625), "SVTR-LCNet")],

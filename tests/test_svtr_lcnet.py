@@ -27,6 +27,15 @@ INPUT = TensorSpec(name="x", axes=(BATCH, 3, 48, 320), dtype="float32")
 OUTPUT = TensorSpec(name="softmax_5.tmp_0", axes=(BATCH, 40, 97), dtype="float32")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """More than one would wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def files(shared: Path) -> Path:
     return shared / "assets" / "weights" / "ppocrv3" / "en_PP-OCRv3_rec_dequantised"

@@ -224,7 +224,7 @@ class SvtrLcnet(nn.Module):
     """
 
     # Hard swish and the gates of squeeze and excitation let a signal die in 13 blocks.
-    seeded_convolution = 1.25
+    seeded_convolution = 1.23
 
     def __init__(self, *, width: float = 1.0, hidden: int = 120, classes: int = 97, relu: bool = False) -> None:
         super().__init__()

@@ -59,7 +59,8 @@ class Judging:
         counts = {name: dict(zip(self.metric.columns, sums, strict=True)) for name, sums in parts.items()}
         pool = self._pool(list(counts))
         pooled = {column: sum(counts[part][column] for part in pool) for column in self.metric.columns}
-        found = [self._judge(counts, pooled)] + ([check.answer(whole=self.whole)] if check else [])
+        found: list[tuple[Verdict, str, Mapping[str, Figure]]] = [(*self._judge(counts, pooled), {})]
+        found += [check.answer(whole=self.whole)] if check else []
         figures: dict[str, Figure] = {
             "complete": self._complete(pooled),
             "whole": self.whole,
@@ -96,9 +97,7 @@ class Judging:
         figures: dict[str, Figure] = {name: value if name in sums else int(value) for name, value in counts.items()}
         return figures | dict(self.metric.value(list(counts.values()))) if counts["n"] else figures
 
-    def _judge(
-        self, parts: Mapping[str, Mapping[str, float]], pooled: Mapping[str, float]
-    ) -> tuple[Verdict, str, dict[str, Figure]]:
+    def _judge(self, parts: Mapping[str, Mapping[str, float]], pooled: Mapping[str, float]) -> tuple[Verdict, str]:
         """The worst verdict over the claims, and their lines. A claim on a value that the metric does not give raises
         ``DeclarationError``."""
         found = []
@@ -119,7 +118,7 @@ class Judging:
             found.append((Verdict.INCONCLUSIVE, nothing))
         if len(parts) > 1 or not pooled["n"]:
             found.append((Verdict.PASS, f"by set: {self._by_part(parts)}"))
-        return min((each[0] for each in found), key=WORST_FIRST.index), "; ".join(text for _, text in found), {}
+        return min((each[0] for each in found), key=WORST_FIRST.index), "; ".join(text for _, text in found)
 
     def _by_part(self, parts: Mapping[str, Mapping[str, float]]) -> str:
         first, outside = self.metric.columns[0], set(parts) - set(self._pool(list(parts)))
