@@ -242,11 +242,16 @@ class TestTeaching:
         assert losses[-1] < 0.9 * losses[0]
         assert all(np.isfinite(losses))
 
-    def test_the_loss_is_that_of_characters_glyphs_and_edges_each_step_fed_with_the_true_character(self):
-        """Told to say what it says by itself, the network is fed what it feeds itself."""
+    def test_the_loss_is_that_of_characters_glyphs_and_edges(self):
+        """Each step is fed the true character: told to say what it says by itself, it is fed what it feeds itself."""
         pupil, batch = tiny_rare().eval(), CurvedWords().batch(1, 600, 3)
         with torch.inference_mode():
-            pupil.network.head.generator.weight.mul_(20)
+            for parameter in pupil.network.head.parameters():
+                parameter.mul_(16)
+            # One of the characters that it says becomes the start, which weighs less.
+            second = int(pupil(batch.pictures)[0, 1].argmax())
+            for parameter in pupil.network.head.generator.parameters():
+                parameter[[START, second]] = parameter[[second, START]]
             own = pupil(batch.pictures)
             said = torch.cat([torch.full((3, 1), START), own.argmax(dim=2)], dim=1)
             found = CurvedWords().loss(pupil, replace(batch, said=said)).item()
@@ -257,7 +262,7 @@ class TestTeaching:
         characters = (-np.log(own.max(dim=2).values.numpy()) * weights).sum() / weights.sum()
         of_columns = -np.log(np.take_along_axis(glyphs.numpy(), batch.glyphs.numpy()[..., None], 2)).mean()
         edges = ((points - batch.fiducials).numpy() ** 2).mean()
-        assert len(set(said.flatten().tolist())) > 2
+        assert len(set(weights.flatten())) == 2
         assert min(characters, of_columns, edges) > 0.01
         assert found == pytest.approx(characters + of_columns + 2 * edges, rel=1e-4)
 

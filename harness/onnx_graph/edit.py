@@ -88,3 +88,22 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
             value = onnx.helper.get_attribute_value(found)
             return value.decode() if isinstance(value, bytes) else value
     return default
+
+
+def read_directly(graph: onnx.GraphProto) -> None:
+    """Nothing reads an initialiser through an Identity any more, but for an output of the graph."""
+    initialised = {tensor.name for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
+    copies: dict[str, str] = {}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        source = copies.get(node.input[0], node.input[0]) if node.op_type == "Identity" else ""
+        if source in initialised and node.output[0] not in outputs:
+            copies[node.output[0]] = source
+        else:
+            kept.append(node)
+    for node in kept:
+        node.input[:] = [copies.get(name, name) for name in node.input]
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(nodes)

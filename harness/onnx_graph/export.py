@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from harness.networks.load import load_network
+from harness.onnx_graph.edit import read_directly
 from harness.onnx_graph.interface import declare_shapes
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
@@ -28,8 +29,9 @@ def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
 
     The TorchScript exporter is used: it is the one that still writes opset 11, where the newer one silently writes 18.
     The exporter loses static output dimensions behind a reshape, so the declared shape of each output is written into
-    the graph; that it is true is what agreement checks at every batch. Raises ``Refused`` where the exporter wrote
-    another opset or interface.
+    the graph; that it is true is what agreement checks at every batch. It keeps equal weights once and reads them
+    through Identity nodes, as many as there are coincidences; these are taken out, so that a graph has the same nodes
+    whatever its weights. Raises ``Refused`` where the exporter wrote another opset or interface.
     """
     opset = int(given.params["opset"])
     dummy = tuple(torch.zeros(spec.shape(1), dtype=getattr(torch, spec.dtype)) for spec in given.inputs)
@@ -52,6 +54,7 @@ def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
     if found != [opset]:
         raise Refused(f"asked the exporter for opset {opset}, it wrote {found}")
     declare_shapes(graph.graph.output, given.outputs)
+    read_directly(graph.graph)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, out / MODEL)
     return {"opset": opset, "nodes": len(graph.graph.node)}
