@@ -200,6 +200,8 @@ class Model:
                     )
             deployed = reference.main or self.main
             choose(f"{where}.references[{reference.name}].main", deployed, names)
+            if self.form(deployed).promise == "opaque":
+                raise DeclarationError(f"{where}.references[{reference.name}].main: {deployed!r} is opaque, never run")
             if not self.makes(reference, self.form(deployed)):
                 raise DeclarationError(
                     f"{where}.references[{reference.name}].main: {deployed!r} cannot be made from this reference"
@@ -216,10 +218,10 @@ class Model:
             choose(f"{where}.references", name, [reference.name for reference in self.references])
         against = self.against(form)
         lossy = form.promise == "lossy"
-        if (form.equal is not None, bool(form.because)) != (lossy, lossy):
+        if (form.equal is not None, bool(form.because)) != (lossy, lossy) or not 0 < (form.equal or 1) <= 1:
             raise DeclarationError(
                 f"{where}: promise {form.promise!r} with equal={form.equal}, because={form.because!r}; a lossy form, "
-                "and no other, declares the share of answers that stay equal, and what it loses the others by"
+                "and no other, declares the share of answers that stay equal, up to 1, and what it loses the others by"
             )
         if form.promise in ("exact", "close", "lossy") and against is None:
             raise DeclarationError(f"{where}.promise: {form.promise!r}, but no form before it runs")

@@ -44,7 +44,8 @@ class DataSet:
 
     ``n`` and ``digest`` (of pixels and labels, where we make them) tie claims to exactly these samples. ``feed`` says
     how its samples become inputs, where that is not the model's way: stored tensors are fed as they are. ``options``
-    are what the reader of an asset is told beside path and name, such as which of its parts are meant.
+    are what the reader of an asset is told beside path and name, such as which of its parts are meant. ``pooled`` names
+    the sets whose samples ``n`` and the claims are of, where others may lie beside them.
     """
 
     name: str
