@@ -97,7 +97,7 @@ class Reference:
     network. ``main`` is the deployed form of this reference, where it cannot make the model's.
     """
 
-    name: Literal["official", "exported", "dequantised", "bundled", "seeded"]
+    name: Literal["official", "exported", "dequantised", "dequantised_samples", "bundled", "seeded"]
     weights: tuple[Asset, ...] = ()
     initialise: str | None = None
     network_params: Mapping[str, Scalar] = field(default_factory=dict)

@@ -251,7 +251,7 @@ class TestDataAndWeights:
     @pytest.mark.parametrize("name", ["dequantized", "export", "Official", ""])
     def test_no_other_names_are_allowed(self, name):
         with pytest.raises(
-            DeclarationError, match=r"Reference\.name: .*official, exported, dequantised, bundled, seeded"
+            DeclarationError, match=r"Reference\.name: .*exported, dequantised, dequantised_samples, bundled, seeded"
         ):
             Reference(name=name, weights=(ASSET,))
 

@@ -118,3 +118,20 @@ def without_goldens(model: Model) -> Model:
     """The model, its bundled reference judged by its figure alone."""
     references = tuple(replace(each, golden=None) if each.name == "bundled" else each for each in model.references)
     return replace(model, references=references)
+
+
+@pytest.mark.parametrize(("fault", "verdict"), [(None, Verdict.PASS), ("off_by_one_in_english", Verdict.FAIL)])
+def test_the_vendors_prepared_words_are_read(fault, verdict, bench, models, shared: Path) -> None:
+    model = models["ppocr_rec"]
+    reference = model.reference("dequantised_samples")
+    spoilt = replace(model, decode=f"tests.saboteurs_words:{fault}") if fault else model
+    with_assets = Workbench(bench.store, Assets((shared / "assets",)), bench.scratch)
+    found = Scope(found=frozenset({(model.name, reference.name)}))
+    ask = next(
+        ask
+        for ask in asks("accuracy", {model.name: spoilt}, found)
+        if (ask.reference, ask.at.backend) == (reference.name, "ort")
+    )
+    answer = settle(with_assets, ask)
+    assert answer.verdict is verdict, answer.line
+    assert f"({answer.figures['hits']}/10, " in answer.line

@@ -34,6 +34,14 @@ EVALUATION = Asset(
     source="the evaluation sets of the text-recognition benchmark (evaluation.zip of data_lmdb_release)",
     archive=Archive(name="evaluation.zip"),
 )
+SAMPLES = Asset(
+    name="rec_b1_10.pd",
+    patterns=("**/rec_b1_10.pd",),
+    licence="not stated by its publisher",
+    source="the model zoo of TS-Knight (ocrV3/data/rec_b1_10.pd): words 1 to 10 of IC15_2077, prepared",
+    sha256="eaaf959885d754efaef44b7c109d283176287aa23e617458929464f20f84e07f",
+    size=1850638,
+)
 BUNDLED = Asset(
     name="ppocr_rec.safetensors",
     patterns=("suites/references/ppocr_rec/ppocr_rec.safetensors",),
@@ -110,7 +118,7 @@ MODEL = Model(
             step="harness.onnx_graph.attention:attention_in_four_axes",
             format="onnx",
             promise="exact",
-            references=("dequantised", "bundled", "seeded"),
+            references=("dequantised", "dequantised_samples", "bundled", "seeded"),
             opset=11,
             nodes=275,
             operators={"Conv": 36, "HardSigmoid": 27, "Gather": 4, "Slice": 7, "Softmax": 3},
@@ -120,7 +128,7 @@ MODEL = Model(
             parent=None,
             step="harness.checkpoints.collect:program",
             format="paddle",
-            references=("official", "dequantised"),
+            references=("official", "dequantised", "dequantised_samples"),
         ),
         Form(
             name="onnx",
@@ -140,7 +148,7 @@ MODEL = Model(
             format="onnx",
             promise="exact",
             # The published weights of guide 004 have four axes already.
-            references=("dequantised",),
+            references=("dequantised", "dequantised_samples"),
             opset=11,
             nodes=646,
             operators={"Conv": 36, "BatchNormalization": 32, "HardSigmoid": 2, "Clip": 27, "Constant": 330},
@@ -202,6 +210,28 @@ MODEL = Model(
                 floor("acc_folded", "0.935", 374, "IIIT5k_400", 400),
                 floor("acc", "0.920", 92, "IC03_100", 100),
                 floor("acc_folded", "0.960", 96, "IC03_100", 100),
+            ),
+        ),
+        Reference(
+            name="dequantised_samples",
+            weights=DEQUANTISED,
+            data=DataSet(
+                name="rec_b1_10",
+                reader="harness.datasets.vendor_samples:RecognitionSamples",
+                asset=SAMPLES,
+                n=10,
+                feed="harness.preprocess.stored:as_stored",
+            ),
+            claims=(
+                Claim(
+                    metric="acc",
+                    printed="1.000",
+                    hits=10,
+                    n=10,
+                    epsilon=1e-5,
+                    source="measured once with these weights on the vendor's tensors, in single precision at batch 1",
+                    doubts="ten words tell a broken reader or network, and no more",
+                ),
             ),
         ),
         Reference(name="seeded", initialise="harness.networks.seeded:condition", main="exported"),
