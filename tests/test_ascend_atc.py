@@ -80,6 +80,11 @@ class TestFailure:
         assert (error.code, error.text) == ("EZ3003", "No supported Ops kernel for Op [GridSample_7].")
         assert error.operators == ("GridSample_7",)
 
+    def test_both_spellings_of_an_operator_without_a_kernel_name_it(self):
+        text = "EZ3003: No supported Ops kernel and engine are found for [Conv_9], optype [Conv2D].\n"
+        (error,) = judge(FAILURE + text, 255, [], "net").errors
+        assert (error.operators, error.optypes) == (("Conv_9",), ("Conv2D",))
+
     def test_the_model_is_refused_with_every_operator(self):
         with pytest.raises(Refused, match=r"E19010: No parser .*\[Conv_52, .*\(also Conv_112\)"):
             judge(FAILURE + UNPARSED + AGAIN, 255, [], "net").checked()

@@ -21,7 +21,7 @@ FAILURE = "ATC run failed"
 CODE_LINE = re.compile(r"^([EW][0-9A-Z][0-9]{4}):(?: (?:\[PID: [0-9]+\] [0-9:.\-]+(?: |$))?(.*))?$")
 # Some logs lose the line break before it.
 SOLUTION = re.compile(r"\s*Solution:.*")
-OPERATOR = re.compile(r"\bOp \[([^\[\],]+)")
+OPERATOR = re.compile(r"\b(?:Op|found for) \[([^\[\],]+)")
 OPTYPE = re.compile(r"\b[Oo]ptype \[([^\[\]]+)\]")
 SUFFIX = re.compile(r"(?:_[a-z]+_(?:x86_64|aarch64|arm64|riscv64))?\.om")
 """After the name that was asked for; with system and processor where the model holds code for the host."""
