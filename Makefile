@@ -19,7 +19,6 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
-COMMON := --run="$(RUN)" $(if $(ASSETS),--assets="$(ASSETS)") $(PYTEST_ARGS)
 
 .PHONY: conformance test lint report clean .venv
 .DEFAULT_GOAL := conformance
@@ -35,26 +34,8 @@ $(VENV)/complete: pyproject.toml constraints.txt
 	@rm -rf build *.egg-info
 	@touch $@
 
-# Two phases into one run folder: answers in parallel, then times with the processor to themselves. Both always run;
-# 1 (something failed) wins over 10 (something was not measured); a phase in which SELECT leaves nothing (5) does not count.
 conformance: $(VENV)/complete
-	@mkdir -p "$(RUN)"; \
-	echo "== accuracy phase: $(WORKERS) processes into $(RUN)"; \
-	$(PY) -m pytest -n $(WORKERS) $(COMMON) -m "not perf$(if $(SELECT), and ($(SELECT)))"; answers=$$?; \
-	case $$answers in 2|3|4) exit $$answers;; esac; \
-	echo "== timing phase: one process, one thread a session"; \
-	$(PY) -m pytest $(COMMON) -m "perf$(if $(SELECT), and ($(SELECT)))" --benchmark-json="$(RUN)/benchmark.json"; times=$$?; \
-	case $$answers$$times in 55) exit 5;; esac; \
-	echo "== report"; \
-	$(PY) -m reports render --html "$(RUN)" || exit 1; \
-	echo; echo "report: $(RUN)/report.md   record: $(RUN)/record.json   benchmark: $(RUN)/benchmark.json"; \
-	echo "page: $(RUN)/report.html"; \
-	case $$answers,$$times in \
-		1,*|*,1) exit 1;; \
-		0,5|5,0|0,0) exit 0;; \
-		0,*|5,*) exit $$times;; \
-		*) exit $$answers;; \
-	esac
+	@PY="$(PY)" WORKERS="$(WORKERS)" SELECT="$(SELECT)" .ci/phases "$(RUN)" $(if $(ASSETS),--assets="$(ASSETS)") $(PYTEST_ARGS)
 
 test: $(VENV)/complete
 	@mkdir -p results
