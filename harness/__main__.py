@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from harness.commands import assets, cells, doctor, golden, pack, score, store
+from harness.commands import assets, cells, doctor, golden, operators, pack, score, store
 from harness.declaration import DeclarationError
 from harness.verdict import Outcome
 
 COMMANDS = {
     "doctor": doctor,
     "cells": cells,
+    "operators": operators,
     "pack": pack,
     "score": score,
     "assets": assets,

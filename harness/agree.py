@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model import Form, TensorSpec
+from harness.model import TensorSpec
 from harness.verdict import Answer, Figure, Verdict
 
 ANOTHER = "another sample's output"
@@ -89,15 +89,29 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
     )
 
 
-def lossy(expected: NDArray[Any], actual: NDArray[Any], form: Form, spec: TensorSpec, compare: Any) -> Answer:
-    """Pass where at least the declared share of answers stays the same; numbers are shown, and not judged.
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A declared change: the least share of answers that stays ``equal``, and what loses the others. ``median`` is the
+    largest distance that half of the items may have, where it is known what the change costs."""
+
+    equal: float
+    because: str
+    median: float | None = None
+
+    def met(self, share: float, distances: NDArray[Any]) -> bool:
+        """Whether outputs keep it: by the share of equal answers, and by the distances of items where they count."""
+        return share >= self.equal and (self.median is None or bool(np.median(distances) <= self.median))
+
+
+def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: TensorSpec, compare: Any) -> Answer:
+    """Pass where the declared loss is met; numbers are shown, and judged only where it says what they may be.
 
     Arguments are those of ``agree``. Every answer counts, also one that a near tie decides; inconclusive where a null
-    output would keep as large a share.
+    output would meet it too.
     """
     left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
     right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
-    least, distances = form.equal or 0.0, item_distances(left, right)
+    distances = item_distances(left, right)
     equal = compare(left, right, NEVER_UNDECIDED).equal
     figures: dict[str, Figure] = {
         "max_abs": float(distances.max()),
@@ -107,17 +121,18 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], form: Form, spec: Tensor
         "decoded_equal": equal,
         "decoded_compared": len(left),
     }
+    bound = "" if loss.median is None else f" (bound {loss.median:.3g})"
     line = (
-        f"lossy: {equal} of {len(left)} answers stay the same, expected at least {least:.0%} ({form.because}); "
-        f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}, cosine {figures['cosine']:.8f}"
+        f"lossy: {equal} of {len(left)} answers stay the same, expected at least {loss.equal:.0%} ({loss.because}); "
+        f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}{bound}, cosine {figures['cosine']:.8f}"
     )
     # Shares, not counts: 0.55 * 100 is a little more than 55.
-    if equal / len(left) < least:
+    if not loss.met(equal / len(left), distances):
         return Answer(verdict=Verdict.FAIL, line=line, figures=figures)
     nulls = [
         name
         for name, null in null_outputs(left).items()
-        if compare(left, null, NEVER_UNDECIDED).equal / len(left) >= least
+        if loss.met(compare(left, null, NEVER_UNDECIDED).equal / len(left), item_distances(left, null))
     ]
     if nulls:
         line = f"vacuous: {', '.join(nulls)} would pass too; {line}"

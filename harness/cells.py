@@ -1,11 +1,14 @@
 """Cells, and what each question asks of them.
 
 A cell is model, form, backend, precision and point. Every question declares its domain here: *build* is asked of each
-form; *agreement* of each edge of the tree, at every point, on the backend that runs the child; *accuracy* at one batch
+form; *operators* of each form that is compiled and each toolkit it is meant for, with or without a device;
+*agreement* of each edge of the tree, at every point, on the backend that runs the child; *accuracy* at one batch
 a backend; *batching* at every point of the deployed form; *throughput* at every point of the deployed form, and at the
-smallest point of the others, which shows what a rewrite costs. Official, seeded and bundled weights: *build*,
-*agreement*, *batching* and *throughput* use the full-size network (official weights where they were found, else
-seeded); *agreement* and *batching* use the bundled reference too; *accuracy* is asked of every reference with data, and
+smallest point of the others, which shows what a rewrite costs; *range* once of what each reference deploys. A form in
+another precision foretells what that costs, and is asked for *build*, *agreement* and *accuracy* alone, at one batch.
+Official, seeded and bundled weights: *build*, *agreement*, *batching* and *throughput* use the full-size network
+(official weights where they were found, else seeded); *agreement* and *batching* use the bundled reference too;
+*accuracy* and *range* are asked of every reference with data, *range* of the full-size network too, and *accuracy*
 once of one whose weights were not found, to say so. A form that a reference cannot make is not asked under it.
 """
 
@@ -20,7 +23,9 @@ from harness.model import Form, Model, Point
 from harness.reference import Reference
 from harness.registry import backends
 
-QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput")
+QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput", "operators", "range")
+DESK = "desk"
+"""The marker of what is asked of a file for a toolkit that need not be here."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Cell:
         form = "" if self.form.name == self.model.main else f".{self.form.name}"
         return f"{self.model.name}{form}-{self.backend}-{self.precision}-{self.point.id}"
 
+    @property
+    def loaded(self) -> Form:
+        """The form whose file the backend is given: the cell's own, or the one that its recipe compiles instead."""
+        recipe = self.model.recipes.get(self.backend)
+        return self.model.form(recipe.compiles.get(self.form.name, self.form.name)) if recipe else self.form
+
+    def answers(self, reference: Reference) -> bool:
+        """Whether a reference's weights reach it; on a backend that compiles, only where it is what they deploy."""
+        if backends()[self.backend].compiles and self.form != self.model.deployed(reference):
+            return False
+        return self.model.makes(reference, self.form) and self.model.makes(reference, self.loaded)
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -50,11 +67,13 @@ class Ask:
     cell: Cell | None
     reference: str
     choice: bool = False
+    toolkit: str = ""
 
     @property
     def subject(self) -> str:
-        """The cell's id, or ``crnn.onnx`` where a form itself is asked."""
-        return self.cell.id if self.cell else f"{self.model.name}.{self.form.name}"
+        """The cell's id, or ``crnn.onnx`` where a form itself is asked, ``crnn.onnx-cann7.0.0`` with a toolkit."""
+        toolkit = f"-cann{self.toolkit}" if self.toolkit else ""
+        return self.cell.id if self.cell else f"{self.model.name}.{self.form.name}{toolkit}"
 
     @property
     def id(self) -> str:
@@ -71,9 +90,11 @@ class Ask:
     @cached_property
     def markers(self) -> frozenset[str]:
         """What ``-m`` can select this by."""
-        names = {self.model.name, self.model.family, self.form.precision}
+        names = {self.model.name, self.model.family, self.cell.precision if self.cell else self.form.precision}
         if self.form.name != self.model.main:
             names.add(self.form.name)
+        if self.toolkit:
+            names.add(DESK)
         if self.cell:
             names |= {self.cell.backend, self.cell.point.id, *backends()[self.cell.backend].markers}
             if self.question == "throughput":
@@ -105,12 +126,18 @@ def asks(question: str, models: Mapping[str, Model], scope: Scope) -> list[Ask]:
 
 
 def cells(model: Model) -> Iterator[Cell]:
-    """Every cell of a model: each form that a backend runs, at each point."""
+    """Every cell of a model: each form that a backend runs, at each point; on one that compiles only what is deployed,
+    in the precision of the model's recipe for it."""
+    deployed = {model.deployed(reference).name for reference in model.references}
     for form in model.forms:
         for name, backend in backends().items():
-            if form.runs and form.format in backend.formats:
-                for point in model.points:
-                    yield Cell(model, form, name, form.precision, point)
+            recipe = model.recipes.get(name)
+            if not form.runs or form.format not in backend.formats:
+                continue
+            if backend.compiles and (recipe is None or form.name not in deployed):
+                continue
+            for point in model.points:
+                yield Cell(model, form, name, recipe.precision if recipe else form.precision, point)
 
 
 def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
@@ -120,6 +147,7 @@ def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
         "slow": "measuring it takes over a minute; needs --slow",
         "gpu": "runs on a GPU",
         "npu": "runs on a neural processor",
+        DESK: "what a compiler for a device will refuse, told from the file alone",
     }
     for name, backend in backends().items():
         names[name] = f"runs on the backend {name}"
@@ -127,6 +155,8 @@ def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
     for model in models.values():
         names[model.name] = model.title
         names[model.family] = f"models for {model.family}"
+        for recipe in model.recipes.values():
+            names[recipe.precision] = f"precision {recipe.precision}"
         for form in model.forms:
             names[form.precision] = f"precision {form.precision}"
             if form.name != model.main:
@@ -143,17 +173,32 @@ def _build(model: Model, scope: Scope) -> Iterator[Ask]:
             yield Ask("build", model, form, None, full.name)
 
 
+def _operators(model: Model, scope: Scope) -> Iterator[Ask]:
+    recipe = model.recipes.get("ascend")
+    if recipe is None:
+        return
+    compiled: dict[str, Reference] = {}
+    for reference in (scope.full(model), *(each for each in model.references if scope.has(model, each))):
+        deployed = model.deployed(reference).name
+        compiled.setdefault(recipe.compiles.get(deployed, deployed), reference)
+    for name, reference in compiled.items():
+        for toolkit in recipe.toolkits:
+            yield Ask("operators", model, model.form(name), None, reference.name, toolkit=toolkit)
+
+
 def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
         for reference in _full_and_bundled(model, scope):
-            if cell.form.promise not in ("none", "opaque") and model.makes(reference, cell.form):
+            if cell.form.promise in ("none", "opaque") or not cell.answers(reference):
+                continue
+            if not _foretells(model, cell.form) or cell.point.batch == model.accuracy_batch or scope.all_batches:
                 yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
 
 
 def _batching(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
         for reference in _full_and_bundled(model, scope):
-            if cell.form == model.deployed(reference):
+            if cell.form == model.deployed(reference) and cell.answers(reference):
                 yield Ask("batching", model, cell.form, cell, reference.name, choice=True)
 
 
@@ -167,17 +212,31 @@ def _accuracy(model: Model, scope: Scope) -> Iterator[Ask]:
             continue
         asked = [
             Ask("accuracy", model, cell.form, cell, reference.name, choice=True)
-            for cell in _deployed(model, reference)
+            for cell in (*_deployed(model, reference), *_foretold(model, reference))
             if cell.point.batch == model.accuracy_batch or scope.all_batches
         ]
         yield from asked if scope.has(model, reference) else asked[:1]
+
+
+def _range(model: Model, scope: Scope) -> Iterator[Ask]:
+    for reference in model.references:
+        deployed = model.deployed(reference)
+        if not (reference.data or reference == scope.full(model)) or not scope.has(model, reference):
+            continue
+        for cell in _deployed(model, reference):
+            once = cell.point.batch == model.accuracy_batch and not backends()[cell.backend].compiles
+            if once and cell.form == deployed and model.lowered(deployed, "fp16"):
+                yield Ask("range", model, deployed, cell, reference.name, choice=True)
+                break
 
 
 def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
     smallest = min(model.points, key=lambda point: point.batch)
     full = scope.full(model)
     for cell in cells(model):
-        if cell.form == model.deployed(full) or (cell.point == smallest and model.makes(full, cell.form)):
+        if _foretells(model, cell.form):
+            continue
+        if cell.answers(full) and (cell.form == model.deployed(full) or cell.point == smallest):
             yield Ask("throughput", model, cell.form, cell, full.name)
 
 
@@ -187,7 +246,24 @@ def _deployed(model: Model, reference: Reference) -> Iterator[Cell]:
         form: Form | None = model.deployed(reference)
         while form is not None and form.format not in backend.formats:
             form = model.against(form)
-        yield from (cell for cell in cells(model) if cell.backend == name and cell.form == form)
+        yield from (
+            cell for cell in cells(model) if (cell.backend, cell.form) == (name, form) and cell.answers(reference)
+        )
+
+
+def _foretold(model: Model, reference: Reference) -> Iterator[Cell]:
+    """The deployed form in other precisions, on backends that run it as it is."""
+    deployed = model.deployed(reference)
+    for cell in cells(model):
+        if _foretells(model, cell.form) and model.against(cell.form) == deployed and cell.answers(reference):
+            yield cell
+
+
+def _foretells(model: Model, form: Form) -> bool:
+    """Whether a form is another one in another precision: its numbers foretell a device's, and its times nothing. What
+    it loses does not depend on the batch, so one is enough."""
+    against = model.against(form)
+    return against is not None and form.precision != against.precision
 
 
 DOMAINS: Mapping[str, Callable[[Model, Scope], Iterator[Ask]]] = {
@@ -196,4 +272,6 @@ DOMAINS: Mapping[str, Callable[[Model, Scope], Iterator[Ask]]] = {
     "accuracy": _accuracy,
     "batching": _batching,
     "throughput": _throughput,
+    "operators": _operators,
+    "range": _range,
 }

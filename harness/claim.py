@@ -22,7 +22,8 @@ class Claim:
     hits / (n + epsilon), truncated or rounded to the printed digits, must give it; vendors do both. ``allow`` says how
     far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for times and sizes, and
     ``because`` says why. Better than published is never a failure. ``part`` names the one set of words that it is
-    about, where the data are several; ``precision`` the forms that it is about, and ``form`` the one that a size is of.
+    about, where the data are several, and ``form`` the one that a size is of. ``precisions`` are those that must reach
+    it: a device that computes in half precision may have to reach what was measured in single precision.
     """
 
     metric: str
@@ -39,7 +40,7 @@ class Claim:
     batch: int | None = None
     doubts: str = ""
     part: str = ""
-    precision: str = "fp32"
+    precisions: tuple[str, ...] = ("fp32",)
     form: str = ""
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """Since when a question is not green: the last run beside this one in which it passed, and what differs since.
 
 Runs are the folders of one results folder, the newest the last by name. The run itself is one of them: a pass that it
-held, and that a later phase replaced by a failure, counts.
+held, and that a later phase replaced by a failure, counts. Answers that were given with stand-ins for a vendor's tools
+are no history of those given without, nor the reverse.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from harness.provenance import VOLATILE
+from harness.provenance import VOLATILE, stands_in
 from harness.registry import PROJECT
 from harness.verdict import Verdict
 
@@ -57,19 +58,23 @@ def since(results: Path, name: str, now: Mapping[str, str], weights: str) -> Sin
     over, whoever wrote them. At most ``LOOK_BACK`` answers are read.
     """
     where = from_project(results)
-    read = 0
+    read = others = 0
     for run in _runs(results):
         found = read_json(run / FRAGMENTS / name)
         if not isinstance(found.get("verdict"), str):
             continue
         read += 1
-        if green := _green(run.name, found):
+        # A pass that it kept from an earlier phase is of its own kind: it was found here.
+        if stands_in(_ran_on(run, found.get("provenance"))) != stands_in(now):
+            others += 1
+        elif green := _green(run.name, found):
             return Since(_said(green, results, now, weights), green)
         if read == LOOK_BACK:
-            return Since(f"never green in its last {LOOK_BACK} answers in {where}")
-    if read == 0:
-        return Since(f"no earlier run in {where} asked it")
-    return Since(f"never green in {where}, asked there {read} time{'' if read == 1 else 's'} before")
+            return Since(f"never green in its last {LOOK_BACK} answers in {where}{_left_out(others, now)}")
+    if read == others:
+        return Since(f"no earlier run in {where} asked it{_left_out(others, now)}")
+    asked = f"asked there {read - others} time{'' if read - others == 1 else 's'} before"
+    return Since(f"never green in {where}, {asked}{_left_out(others, now)}")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -115,8 +120,18 @@ def _green(run: str, found: Mapping[str, Any]) -> Green | None:
     return Green(run, *(text if isinstance(text, str) else None for text in texts))
 
 
+def _ran_on(run: Path, digest: object) -> dict[str, Any]:
+    return read_json(run / PROVENANCE / f"{digest}.json")
+
+
+def _left_out(others: int, now: Mapping[str, str]) -> str:
+    """What a line says of answers that are no history of this one."""
+    given = "without the stand-ins of now" if stands_in(now) else "with stand-ins for a vendor's tools"
+    return f"; left out: {others} given {given}" if others else ""
+
+
 def _said(green: Green, results: Path, now: Mapping[str, str], weights: str) -> str:
-    before = read_json(results / green.run / PROVENANCE / f"{green.provenance}.json")
+    before = _ran_on(results / green.run, green.provenance)
     # A process that died, or an error before the weights were read, knows only the reference's name.
     known = green.weights and "sha256:" in weights
     changed = differences({"weights": green.weights}, {"weights": weights}) if known else []

@@ -36,7 +36,7 @@ class Measurement:
     """Seconds a call, as they were taken, and the clock they were taken with.
 
     ``mean_of`` is set where a tool gave only the mean of that many calls: ``wall`` then holds that one figure, and no
-    distribution is invented.
+    distribution is invented. ``device`` names the chip, where it is not this machine's processor.
     """
 
     clock: str
@@ -44,6 +44,7 @@ class Measurement:
     cpu: tuple[float, ...] = ()
     warm_up: int = 0
     mean_of: int | None = None
+    device: str = ""
 
 
 def time_calls(call: Callable[[], object], plan: TimingPlan, clocks: Clocks | None = None) -> Measurement:
@@ -86,6 +87,7 @@ def judge(measurement: Measurement, batch: int, threads: int) -> Answer:
         raise Broken(f"the timer measured nothing: {len(wall)} samples, {shown}; expected every call to take time")
     figures: dict[str, Figure] = {
         "clock": measurement.clock,
+        "device": measurement.device or None,
         "rounds": len(wall),
         "warm_up": measurement.warm_up,
         "mean_of": measurement.mean_of,
@@ -105,6 +107,6 @@ def judge(measurement: Measurement, batch: int, threads: int) -> Answer:
     kind, calls = ("mean", measurement.mean_of) if measurement.mean_of else ("median", len(wall))
     line = (
         f"{batch / median(wall):.1f}/s at batch {batch} ({kind} of {calls} calls {median(wall) * 1e3:.2f} ms, "
-        f"clock {measurement.clock})"
+        f"clock {measurement.clock}{f' on {measurement.device}' if measurement.device else ''})"
     )
     return Answer(verdict=Verdict.PASS, line=line, figures=figures)

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Literal
 
 from harness.declaration import DeclarationError, Scalar, choose, declared
+from harness.recipe import Recipe
 from harness.reference import Reference
 
 BATCH = "batch"
@@ -19,7 +20,7 @@ stay the same. An ``opaque`` form means nothing on its own: it is built and insp
 Format = Literal["weights", "paddle", "torch", "onnx"]
 """What a form's files are. Weights and Paddle programs are built and inspected; what runs is torch and ONNX."""
 RUNS = ("torch", "onnx")
-Precision = Literal["fp32", "fp64"]
+Precision = Literal["fp32", "fp64", "fp16"]
 Family = Literal["recognition", "detection", "classification", "segmentation"]
 
 
@@ -157,7 +158,8 @@ class Model:
     output into an answer, ``metric`` scores it against the truth, ``compare`` compares decoded outputs. Accuracy is
     asked at ``accuracy_batch``; batching proves the others. ``layout`` is the guide's, for tools that work on files.
     ``decided`` is for networks that are fed their own answers, where a near tie that float noise turns is followed by
-    other numbers: it says which items are decided at every step, and only those are compared.
+    other numbers: it says which items are decided at every step, and only those are compared. ``recipes`` says by
+    backend how those that compile take the model; without one, such a backend has no cell of it.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Model:
     compare: str
     layout: FileLayout = field(default_factory=FileLayout)
     decided: str | None = None
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -192,6 +195,8 @@ class Model:
         choose(f"{where}.accuracy_batch", str(self.accuracy_batch), [str(point.batch) for point in self.points])
         for index, form in enumerate(self.forms):
             self._check_form(form, names[:index])
+        for backend, recipe in self.recipes.items():
+            self._check_recipe(f"{where}.recipes[{backend}]", recipe, names)
         for reference in self.references:
             for claim in reference.claims:
                 if claim.form:
@@ -205,6 +210,18 @@ class Model:
             if not self.makes(reference, self.form(deployed)):
                 raise DeclarationError(
                     f"{where}.references[{reference.name}].main: {deployed!r} cannot be made from this reference"
+                )
+
+    def _check_recipe(self, where: str, recipe: Recipe, names: list[str]) -> None:
+        for deployed, compiled in recipe.compiles.items():
+            choose(f"{where}.compiles", deployed, names)
+            choose(f"{where}.compiles[{deployed}]", compiled, names)
+        for name in {reference.main or self.main for reference in self.references}:
+            form = self.form(name)
+            if recipe.precision != form.precision and self.lowered(form, recipe.precision) is None:
+                raise DeclarationError(
+                    f"{where}.precision: {recipe.precision!r}, but no form is {name!r} in it; declare one, lossy "
+                    f"against {name!r}: it says what that precision may cost, and foretells it without the device"
                 )
 
     def _check_form(self, form: Form, before: list[str]) -> None:
@@ -264,6 +281,11 @@ class Model:
         """Whether a form can be made from a reference's weights: nothing on its way is for other references only."""
         way = (form, *self.ancestors(form))
         return all(not each.references or reference.name in each.references for each in way)
+
+    def lowered(self, form: Form, precision: str) -> Form | None:
+        """The form that is another one in that precision, for this machine; nothing where none is declared."""
+        found = (each for each in self.forms if each.precision == precision and self.against(each) == form)
+        return next(found, None)
 
     def deployed(self, reference: Reference) -> Form:
         """The form of a reference that is deployed."""

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.registry import PROJECT
+from harness.probe import Probe
+from harness.registry import PROJECT, backends
 
 LIBRARIES = (
     *("torch", "onnx", "onnxruntime", "numpy", "Pillow", "opencv-python-headless", "lmdb", "safetensors"),
@@ -19,11 +20,18 @@ LIBRARIES = (
 )
 VOLATILE = ("load",)
 """What changes from minute to minute: recorded, but no difference between runs."""
+STAND_IN = "stand-in"
+"""What tools that only play the vendor's say wherever they name a version, and what each value begins with that a
+backend gives of them."""
 
 
-def provenance(threads: int) -> dict[str, str]:
-    """Everything that a figure of this process may depend on, as text by name."""
+def provenance(threads: int, probe: Probe | None = None) -> dict[str, str]:
+    """Everything that a figure of this process may depend on, as text by name; of devices what a probe finds."""
     found = {**_fixed(), "threads": str(threads)}
+    for name, backend in backends().items():
+        # Those that run a form as it is are libraries, which are named already.
+        if backend.compiles and probe is not None:
+            found |= {f"{name}.{key}": value for key, value in backend.discover(probe).provenance.items()}
     found["load"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
     return found
 
@@ -32,6 +40,11 @@ def digest(found: Mapping[str, str]) -> str:
     """A short digest of a provenance, its volatile parts left out."""
     lines = "\n".join(f"{name}={value}" for name, value in sorted(found.items()) if name not in VOLATILE)
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def stands_in(found: Mapping[str, object]) -> bool:
+    """Whether tools that only play a vendor's are in a provenance: then none of its figures is of a device."""
+    return any(isinstance(value, str) and value.startswith(STAND_IN) for value in found.values())
 
 
 @cache

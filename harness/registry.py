@@ -47,11 +47,12 @@ def resolve(name: str) -> Any:
 
 @cache
 def backends() -> dict[str, Any]:
-    """Every backend, by name: one module of ``harness.backends`` each, that defines ``BACKEND``."""
+    """Every backend, by name: one module of ``harness.backends`` each, that defines ``BACKEND``; those first that run a
+    form as it is."""
     folder = Path(__file__).parent / "backends"
     modules = [importlib.import_module(f"harness.backends.{path.stem}") for path in sorted(folder.glob("[!_]*.py"))]
     found = [module.BACKEND for module in modules if hasattr(module, "BACKEND")]
-    return {backend.name: backend for backend in found}
+    return {backend.name: backend for backend in sorted(found, key=lambda backend: bool(backend.compiles))}
 
 
 def choose_model(models: dict[str, Model], name: str) -> Model:
@@ -65,7 +66,7 @@ def _check_markers(path: Path, model: Model) -> None:
     taken = dict.fromkeys(backends(), "a backend")
     taken |= {form.precision: "a precision" for form in model.forms}
     taken |= {point.id: "a batch" for point in model.points} | {model.family: "a family"}
-    taken |= dict.fromkeys(("perf", "slow", "gpu", "npu"), "a marker of the suite")
+    taken |= dict.fromkeys(("perf", "slow", "gpu", "npu", "desk"), "a marker of the suite")
     for name in (model.name, *(form.name for form in model.forms)):
         if name in taken:
             raise DeclarationError(

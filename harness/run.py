@@ -104,7 +104,7 @@ class Run:
             "model": ask.model.name,
             "form": ask.form.name,
             "backend": ask.cell.backend if ask.cell else None,
-            "precision": ask.form.precision,
+            "precision": ask.cell.precision if ask.cell else ask.form.precision,
             "point": ask.cell.point.id if ask.cell else None,
             "question": ask.question,
             "reference": ask.reference,

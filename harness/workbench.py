@@ -7,38 +7,51 @@ from contextlib import closing, contextmanager
 from inspect import signature
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from harness.assets import Assets
-from harness.backends import Availability, Backend, Session, machine
+from harness.backends import Availability, Backend, Compute, Room, Session
 from harness.cells import Cell
 from harness.datasets import DataError, DataSetReader
 from harness.declaration import DeclarationError, Scalar
 from harness.evaluate import Prepared, Task
 from harness.model import Form, Model
+from harness.probe import machine
 from harness.reference import DataSet, Reference
 from harness.registry import backends, resolve
 from harness.step import Step, StepInput
 from harness.store import Artefact, Store
 from harness.verdict import Absent
 
+ALONE = Compute()
+"""One thread, one process, and whatever devices there are."""
+
 
 class Workbench:
     """Builds what questions need through the store, and opens sessions on it.
 
-    ``scratch`` is a folder for files on their way into the run; ``threads`` is the number of threads a session computes
-    with; ``samples`` limits how many samples accuracy reads.
+    ``scratch`` is a folder for files on their way into the run; ``compute`` is what sessions compute with; ``samples``
+    limits how many samples accuracy reads.
     """
 
     def __init__(
-        self, store: Store, assets: Assets, scratch: Path, *, threads: int = 1, samples: int | None = None
+        self,
+        store: Store,
+        assets: Assets,
+        scratch: Path,
+        *,
+        compute: Compute = ALONE,
+        samples: int | None = None,
     ) -> None:
         self.store = store
         self.assets = assets
         self.scratch = scratch
-        self.threads = threads
+        self.compute = compute
         self.samples = samples
-        self.float_noise: dict[tuple[str, str, tuple[str, ...]], float] = {}
-        """Measured already by this process: model, reference and sample ids -> distance of single and double."""
+        self.float_noise: dict[tuple[str, str, tuple[str, ...]], NDArray[Any]] = {}
+        """Measured already by this process: model, reference and sample ids -> distances of single and double."""
 
     def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
         """The artefact of a form under a reference's weights, with all that it is made from."""
@@ -119,17 +132,20 @@ class Workbench:
 
     @contextmanager
     def open(self, cell: Cell, reference: Reference) -> Iterator[Session]:
-        """A session on a cell. Raises ``Absent`` where its backend is not here."""
+        """A session on a cell. Raises ``Absent`` where its backend is not here, ``Broken`` where it does not work."""
         backend, availability = self.available(cell.backend)
-        if not availability.present:
-            raise Absent(f"backend {cell.backend}: {availability.reason}; {availability.remedy}")
-        prepared = backend.prepare(self.form(cell.model, reference, cell.form), cell)
-        with backend.open(prepared, cell, self.threads) as session:
+        availability.required(cell.backend)
+        room = Room(self.store, self.scratch, self.compute)
+        prepared = backend.prepare(self.form(cell.model, reference, cell.loaded), cell, room)
+        with backend.open(prepared, cell, room) as session:
             yield session
 
     def runner(self, cell: Cell, form: Form, precision: str = "fp32") -> Cell:
-        """The cell at the same point that runs another form of the model, on the first backend that takes it."""
-        name = next(name for name, backend in backends().items() if form.format in backend.formats)
+        """The cell at the same point that runs another form of the model, on the first backend that runs it as it
+        is."""
+        name = next(
+            name for name, backend in backends().items() if form.format in backend.formats and not backend.compiles
+        )
         return Cell(cell.model, form, name, precision, cell.point)
 
     def kept(self, name: str) -> Path:

@@ -36,7 +36,8 @@ exit codes:
      a new answer is fail or broken, more samples were lost than gained with p < 0.05, or a latency ratio is above
      --limit
   2  nothing got worse, but something that both measured cannot be compared (other weights, reference, clock, metric
-     or samples, outcomes missing) or they have no answer in common; also: no such run, or wrong usage
+     or samples, outcomes missing), one alone was made with stand-in tools, or they have no answer in common; also:
+     no such run, or wrong usage
 
 examples:
   python -m reports compare latest~1 latest

@@ -35,6 +35,8 @@ class Distance:
         """The cells below ``HEADER``."""
         bound = self.worst.number("bound")
         limit = "no bound" if bound is None else f"{'OVER ' if self.over else ''}bound {bound:.3g}"
+        if bound is not None and _of_median(self.worst):
+            limit += f" of the median {_judged(self.worst):.3g}"
         where = f"{self.worst.point}, worst of {self.points}" if self.points > 1 else f"{self.worst.point}"
         return (
             f"{self.worst.number('max_abs'):.3g} ({limit}; {where})",
@@ -70,7 +72,10 @@ def references(found: Sequence[Edge]) -> list[str]:
 
 
 def _promise(group: Group, models: Mapping[str, Model]) -> str:
+    """What the form promises to which one before it; in another precision than its own, what becomes of itself."""
     forms = [form for form in (models[group.model].forms if group.model in models else ()) if form.name == group.form]
+    if forms and group.backend and group.precision != forms[0].precision:
+        return f"against itself in {forms[0].precision}"
     against = models[group.model].against(forms[0]) if forms else None
     return f"{forms[0].promise} to {against.name}" if against else ""
 
@@ -96,8 +101,18 @@ def _distance(answers: Sequence[Recorded]) -> Distance:
 
 def _excess(answer: Recorded) -> tuple[bool, float]:
     """What is over its bound is worse than what is not; among equals the larger is."""
-    max_abs, bound = answer.number("max_abs") or 0.0, answer.number("bound")
-    return bound is not None and max_abs > bound, max_abs
+    bound = answer.number("bound")
+    return bound is not None and _judged(answer) > bound, answer.number("max_abs") or 0.0
+
+
+def _judged(answer: Recorded) -> float:
+    """The distance that the bound is about."""
+    return answer.number("median_abs" if _of_median(answer) else "max_abs") or 0.0
+
+
+def _of_median(answer: Recorded) -> bool:
+    """Whether the bound is what the precision costs here: that is one of the median, for near ties turn some items."""
+    return answer.number("here_median_abs") is not None
 
 
 def _cosine(value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.claim import Claim
-from harness.model import Model
+from harness.model import Model, Point
 from harness.verdict import Verdict
 from reports.record import Record, Recorded
 
@@ -51,7 +51,7 @@ def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
         if not each.claim.is_time
         and not each.claim.is_size
         and (each.model, each.reference) == (answer.model, answer.key.reference)
-        and each.claim.precision == answer.precision
+        and answer.precision in each.claim.precisions
         and answer.number(figure_of(each.claim)) is not None
     ]
 
@@ -62,24 +62,34 @@ def figure_of(claim: Claim) -> str:
 
 
 def is_judged(record: Record, claim: Published) -> bool:
-    """Whether an accuracy answer on all of the claim's own samples passed or failed it, or *build* one on a size.
-
-    A claim on a time is judged on the device that it names only, by whoever measures there: no answer of a record says
-    that it is, so it never counts as judged.
+    """Whether an answer of the record passed or failed a claim: *build* one on a size here, *throughput* one on a time,
+    on the very chip and clock and at the batch that it names, and *accuracy* the others, on all of their own samples.
     """
-    if claim.claim.is_size and not claim.claim.device:
-        return any(
-            (answer.key.question, answer.model, answer.form, answer.key.reference)
-            == ("build", claim.model, claim.claim.form, claim.reference)
-            and answer.verdict in (Verdict.PASS, Verdict.FAIL)
-            for answer in record.answers.values()
-        )
     return any(
-        answer.key.question == "accuracy"
-        and answer.verdict in (Verdict.PASS, Verdict.FAIL)
-        and _is_of_all(answer, claim.claim)
-        and claim.claim in accuracy_claims([claim], answer)
+        answer.verdict in (Verdict.PASS, Verdict.FAIL)
+        and (answer.model, answer.key.reference) == (claim.model, claim.reference)
+        and _judges(answer, claim)
         for answer in record.answers.values()
+    )
+
+
+def _judges(answer: Recorded, claim: Published) -> bool:
+    stated = claim.claim
+    if stated.is_time:
+        return answer.key.question == "throughput" and _is_timed_as(answer, stated)
+    if stated.is_size:
+        return answer.key.question == "build" and not stated.device and answer.form == stated.form
+    of_claim = stated in accuracy_claims([claim], answer)
+    return answer.key.question == "accuracy" and of_claim and _is_of_all(answer, stated)
+
+
+def _is_timed_as(answer: Recorded, claim: Claim) -> bool:
+    """Whether an answer compared its time with claims, and is on this one's clock, chip and batch."""
+    return (
+        answer.figures.get("claims_judged") is True
+        and claim.batch is not None
+        and (answer.text("clock"), answer.text("device") or "") == (claim.clock, claim.device)
+        and answer.point == Point(batch=claim.batch).id
     )
 
 

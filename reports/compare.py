@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.provenance import VOLATILE
-from harness.verdict import Verdict
 from reports.changes import RED, Change, changes
 from reports.flips import Flips, flips
-from reports.latency import Ratio, ratio
+from reports.latency import Ratio, is_time, ratio
 from reports.pairs import NotComparable, answered, pairs
-from reports.record import Key, Record
+from reports.record import Key, Record, RecordError
 
 SAME, WORSE, INCOMPARABLE = 0, 1, 2
 
@@ -83,7 +82,9 @@ class Comparison:
 
 
 def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
-    """Compares B with A, the earlier one. Figures are compared where they are figures of the same thing."""
+    """Compares B with A, the earlier one. Figures are compared where they are figures of the same thing. Raises
+    ``RecordError`` where one of them alone was made with stand-ins: what differs is then the tools, not the model."""
+    _require_alike(a, b)
     found = changes(a, b)
     accuracy, latency, unlike = [], [], [_other_reference(change) for change in found if change.unmatched]
     for pair in pairs(a, b, "accuracy"):
@@ -95,8 +96,8 @@ def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
             except NotComparable as error:
                 unlike.append(Unlike(key=pair.key, reason=str(error)))
     for pair in pairs(a, b, "throughput"):
-        # Times of an answer that is not a pass mean nothing; that it is none is shown as a verdict.
-        if pair.before.verdict is pair.after.verdict is Verdict.PASS:
+        # Times that mean nothing are shown as a verdict.
+        if is_time(pair.before) and is_time(pair.after):
             try:
                 latency.append(ratio(pair))
             except NotComparable as error:
@@ -111,6 +112,15 @@ def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
         unlike=tuple(sorted(unlike, key=lambda each: each.key.order)),
         provenance=differences(a, b),
     )
+
+
+def _require_alike(a: Record, b: Record) -> None:
+    if a.stands_in != b.stands_in:
+        sides = {record.stands_in: f"{name} ({record.run})" for name, record in (("A", a), ("B", b))}
+        raise RecordError(
+            f"{sides[True]} was made with stand-in tools, {sides[False]} was not: what differs between them is no "
+            "change of a device or a model; compare each with a run of its own kind"
+        )
 
 
 def verdicts(change: Change) -> str:

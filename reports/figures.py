@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.model import Model
-from reports import accuracy, agreement, throughput
+from reports import accuracy, agreement, arms, throughput
 from reports.claims import Published
 from reports.markdown import table
 from reports.record import Record
@@ -30,6 +30,12 @@ def agreement_table(record: Record, models: Mapping[str, Model]) -> list[str]:
         rows.append([str(edge), *(cell for distance in found for cell in (distance.cells if distance else empty))])
     header = [f"{reference}: {name}" for reference in references for name in agreement.HEADER]
     return table(["Agreement", *header], rows) if rows else []
+
+
+def device_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each model, kind of device and reference: its three arms side by side, and where a loss arises."""
+    rows = [(str(row.group), *row.cells) for row in arms.arms(record, models)]
+    return table(("Device precision", *arms.HEADER), rows) if rows else []
 
 
 def throughput_table(record: Record, claims: list[Published], models: Mapping[str, Model]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.pairs import NotComparable, Pair
+from reports.pairs import NoOutcomes, NotComparable, Pair
 from reports.record import Key, Record, Recorded
 
 SIGNIFICANT = 0.05
@@ -46,8 +46,8 @@ class Flips:
 
 
 def flips(a: Record, b: Record, pair: Pair) -> Flips:
-    """The flips of a pair of accuracy answers. Raises ``NotComparable`` where weights, metric or samples differ, or
-    outcomes are missing: then the difference of two shares says less than it seems to, and none is given."""
+    """The flips of a pair of accuracy answers. Raises ``NotComparable`` where weights, metric or samples differ, and
+    ``NoOutcomes`` where outcomes are missing: then the difference of two shares says less than it seems to."""
     pair.require_same("weights", pair.before.weights, pair.after.weights)
     pair.require_same("metric", pair.before.text("metric"), pair.after.text("metric"))
     before, after = outcomes(a, pair.before, "A"), outcomes(b, pair.after, "B")
@@ -67,32 +67,32 @@ def flips(a: Record, b: Record, pair: Pair) -> Flips:
 
 
 def outcomes(record: Record, answer: Recorded, side: str) -> dict[str, Outcome]:
-    """The outcomes of an answer by sample id. Raises ``NotComparable`` where they are not there, not readable, or
+    """The outcomes of an answer by sample id. Raises ``NoOutcomes`` where they are not there, not readable, or
     not those of the answer's figures."""
     name = answer.text("outcomes")
     if name is None:
-        raise NotComparable(f"outcomes: {side} recorded none")
+        raise NoOutcomes(f"outcomes: {side} recorded none")
     path = record.folder / "outcomes" / name
     if "/" in name or "\\" in name or not path.is_file():
-        raise NotComparable(f"outcomes: {side} has no file outcomes/{name} in its run folder")
+        raise NoOutcomes(f"outcomes: {side} has no file outcomes/{name} in its run folder")
     found: dict[str, Outcome] = {}
     try:
         for line in path.read_text(encoding="utf-8").split("\n"):
             if line.strip():
                 fields = json.loads(line)
                 if fields["id"] in found:
-                    raise NotComparable(f"outcomes: {side} holds the sample {fields['id']} twice")
+                    raise NoOutcomes(f"outcomes: {side} holds the sample {fields['id']} twice")
                 found[fields["id"]] = Outcome(
                     predicted=str(fields["predicted"]), truth=str(fields["truth"]), hit=fields["hit"] is True
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotComparable(
+        raise NoOutcomes(
             f"outcomes: {side} cannot be read, outcomes/{name} line {len(found) + 1}: {type(error).__name__}: {error}"
         ) from error
     # Sets that are not pooled have outcomes too, and do not count in the answer's own figures.
     hits, n = (answer.count(f"outcomes_{count}") or answer.count(count) for count in ("hits", "n"))
     if (_hits(found), len(found)) != (hits, n):
-        raise NotComparable(
+        raise NoOutcomes(
             f"outcomes: {side} holds {_hits(found)} hits of {len(found)} in outcomes/{name}, "
             f"its record says {hits} of {n}"
         )

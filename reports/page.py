@@ -13,11 +13,11 @@ from markupsafe import Markup, escape
 
 from harness.model import Model
 from harness.verdict import Verdict
-from reports import accuracy, agreement, charts, throughput
+from reports import accuracy, agreement, arms, charts, throughput
 from reports.anchors import Anchors
 from reports.claims import Published, not_judged, published, undeclared
 from reports.licences import licences
-from reports.provenance import facts, phases, weights
+from reports.provenance import STOOD_IN, facts, phases, weights
 from reports.record import Key, Record, Recorded
 from reports.text import plain, shortened
 from reports.verdicts import Cause, Row, attention, counted, matrix, shown, skips, tally
@@ -27,6 +27,7 @@ SECTIONS = {
     "verdicts": "Verdicts",
     "accuracy": "Accuracy",
     "agreement": "Agreement",
+    "device": "Device precision",
     "throughput": "Throughput",
     "provenance": "Provenance",
     "licences": "Licences",
@@ -154,7 +155,7 @@ class _View:
             "total": len(self.answers),
             "attention": self.attention,
             "skipped": self.skipped,
-            "notes": undeclared(self.answers, self.models),
+            "notes": [*([STOOD_IN] if self.record.stands_in else []), *undeclared(self.answers, self.models)],
             "claims": [(claim, claim not in left) for claim in self.claims],
             "questions": self.matrix.questions,
             "by_model": [
@@ -183,7 +184,7 @@ class _View:
             yield Link(self.subject(row, subject), subject), told
 
     def figures(self) -> dict[str, object]:
-        """Accuracy, agreement and throughput."""
+        """Accuracy, agreement, what a device's precision costs, and throughput."""
         edges = agreement.edges(self.record, self.models)
         first: dict[Key, accuracy.Measured] = {}
         for row in self.accuracy:
@@ -199,6 +200,8 @@ class _View:
             "edges": edges,
             "references": agreement.references(edges),
             "agreement_header": agreement.HEADER,
+            "arms": arms.arms(self.record, self.models),
+            "arms_header": arms.HEADER,
             "speeds": self._speeds(),
             "throughput_header": throughput.HEADER,
         }

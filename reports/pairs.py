@@ -12,6 +12,10 @@ class NotComparable(Exception):
     """Two answers whose figures are not figures of the same thing; the text says what differs, with both values."""
 
 
+class NoOutcomes(NotComparable):
+    """An answer whose outcomes are not there, not readable, or not those of its figures."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """What A and B answered to the same question about the same subject under the same reference."""

@@ -10,6 +10,9 @@ from harness.provenance import VOLATILE
 from reports.pairs import answered
 from reports.record import Record
 
+STOOD_IN = "made with stand-in tools: no figure is of a device"
+"""What the head of a report says of such a record."""
+
 
 class Phase(NamedTuple):
     """What one part of a run ran on, and how many answers it gave."""

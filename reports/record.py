@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.provenance import stands_in
 from harness.registry import PROJECT
 from harness.run import RECORD, SCHEMA
 from harness.verdict import Verdict
@@ -89,6 +90,11 @@ class Record:
     def folder(self) -> Path:
         """The run folder."""
         return self.path.parent
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether any phase ran with tools that only play a vendor's: then no figure is of a device."""
+        return any(stands_in(found) for found in self.provenance.values())
 
     def values(self, name: str) -> tuple[str, ...]:
         """The distinct values of one name of the provenance over all phases, sorted; empty where it was not kept."""

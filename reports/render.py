@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from harness.model import Model
 from reports.claims import judged_line, published, undeclared
-from reports.figures import accuracy_table, agreement_table, throughput_table
+from reports.figures import accuracy_table, agreement_table, device_table, throughput_table
 from reports.markdown import bullet, escape, table
-from reports.provenance import phases, weights
+from reports.provenance import STOOD_IN, phases, weights
 from reports.record import Record, Recorded
 from reports.text import NONE
 from reports.verdicts import attention, matrix, shown, skips, summary
 
-SCREEN = 40
-"""Lines of a report on one model."""
+SCREEN = 60
+"""Lines of a report on one model, with a device."""
 LEAST, MOST = 3, 25
 """How many lines that need attention are shown: what the screen has left, within these."""
 REASONS = 6
@@ -29,6 +29,7 @@ def render(record: Record, models: Mapping[str, Model]) -> str:
     head = [
         f"# Conformance run {escape(record.run)}",
         bullet(f"{summary(answers)}; {judged_line(record, claims)}"),
+        *([bullet(STOOD_IN)] if record.stands_in else []),
         *map(bullet, undeclared(answers, models)),
         *_provenance(record),
     ]
@@ -36,6 +37,7 @@ def render(record: Record, models: Mapping[str, Model]) -> str:
         _matrix(answers, models) + [""] * bool(skipped) + skipped,
         accuracy_table(record, claims, models),
         agreement_table(record, models),
+        device_table(record, models),
         throughput_table(record, claims, models),
     ]
     body = [line for section in sections if section for line in ("", *section)]
@@ -51,7 +53,8 @@ def _provenance(record: Record) -> list[str]:
     for phase in phases(record):
         rest = [
             f"{name.removeprefix('lib.')} {value}"
-            for name, value in phase.facts.items()
+            # Libraries last: there are many, and a bullet has an end.
+            for name, value in sorted(phase.facts.items(), key=lambda fact: fact[0].startswith("lib."))
             if name not in ("commit", "cpu", "threads") and value != "absent"
         ]
         lines.append(bullet(f"{phase.answers} answers on {phase.digest}: {', '.join(rest)}"))

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from harness.claim import Claim
 from harness.model import Model
 from harness.verdict import Verdict
-from reports.claims import Published
+from reports.claims import Published, is_judged
 from reports.groups import Group, grouped
+from reports.latency import clock_of
 from reports.order import natural_order
 from reports.record import Record, Recorded, answers_to
 from reports.text import NONE
@@ -21,7 +22,7 @@ HEADER = ("weights", "clock", "unit")
 class Series(NamedTuple):
     """Figures that may stand beside each other: of one form, on one backend, with the same weights and clock.
 
-    A published value is listed, not judged: no record says that it was measured on the device that it names.
+    The label of a published value says whether the record judges it; another clock or chip says nothing about it.
     """
 
     label: str
@@ -63,7 +64,7 @@ def speeds(record: Record, claims: list[Published], models: Mapping[str, Model])
     for claim in claims:
         if claim.claim.is_time:
             point = f"bs{claim.claim.batch}" if claim.claim.batch else "unstated point"
-            series = _published(claim, _unit(models.get(claim.model)))
+            series = _published(claim, _unit(models.get(claim.model)), judged=is_judged(record, claim))
             cells, speed = found.setdefault(series, {}), _printed(claim.claim)
             # Two published figures of one point stand beside each other; neither hides the other.
             cells[point] = speed._replace(text=f"{cells[point].text}; {speed.text}") if point in cells else speed
@@ -76,7 +77,7 @@ def points(found: Iterable[Mapping[str, Speed]]) -> list[str]:
 
 
 def _measured(group: Group, answer: Recorded, models: Mapping[str, Model]) -> Series:
-    clock = answer.text("clock") or "not named"
+    clock = clock_of(answer) or "not named"
     if (calls := answer.count("mean_of")) is not None:
         clock += f", mean of {calls}"
     return Series(str(group), answer.weights, clock, _unit(models.get(group.model)), group.model, published=False)
@@ -96,10 +97,10 @@ def _speed(answer: Recorded) -> Speed:
     return Speed(text, speed, answer.verdict)
 
 
-def _published(claim: Published, unit: str) -> Series:
+def _published(claim: Published, unit: str, *, judged: bool) -> Series:
     device = f" on {claim.claim.device}" if claim.claim.device else ""
     return Series(
-        label=f"{claim.model}, published, not judged",
+        label=f"{claim.model}, published, {'judged' if judged else 'not judged'}",
         weights=claim.reference,
         clock=f"{claim.claim.clock}{device}",
         unit=unit if claim.claim.metric == "latency" else claim.claim.unit or "samples/s",

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.backends import Availability, Backend, Batch, Outputs, Probe
+from harness.backends import Availability, Backend, Batch, Outputs, Room
 from harness.backends.ort import OrtBackend
 from harness.cells import Cell
 from harness.files.windows import Tool, Window, map_files
 from harness.measure import Measurement, TimingPlan
 from harness.model import Model
+from harness.probe import Probe
 from harness.process import run
 from harness.store import Artefact
 from harness.verdict import Absent
@@ -85,6 +86,7 @@ class FilesBackend:
     name = "files"
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ()
+    compiles = False
 
     def __init__(self, folder: Path, window: int = 4, spoil: Callable[[Path], None] = lambda outputs: None) -> None:
         self.runs: list[Window] = []
@@ -99,12 +101,12 @@ class FilesBackend:
         """Present where ONNX Runtime is."""
         return OrtBackend().discover(probe)
 
-    def prepare(self, form: Artefact, cell: Cell) -> Artefact:
+    def prepare(self, form: Artefact, cell: Cell, room: Room) -> Artefact:
         """The ONNX file as it is."""
         return form
 
     @contextmanager
-    def open(self, prepared: Artefact, cell: Cell, threads: int) -> Iterator[FilesSession]:
+    def open(self, prepared: Artefact, cell: Cell, room: Room) -> Iterator[FilesSession]:
         """A session below the backend's folder, which is empty again on leaving."""
         parent = self._folder / "windows"
         parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ class SabotagedBench(Workbench):
     """A workbench that spoils what the backend ``ort`` is given or gives; everything else is real."""
 
     def __init__(self, honest: Workbench, scratch: Path) -> None:
-        super().__init__(honest.store, honest.assets, scratch, threads=honest.threads)
+        super().__init__(honest.store, honest.assets, scratch, compute=honest.compute)
         self.wrap: Callable[[Session], Session] = lambda session: session
         self.edit: Callable[[onnx.ModelProto], None] | None = None
 

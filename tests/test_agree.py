@@ -8,8 +8,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.agree import Agreement, Decoded, agree, item_distances, lossy, null_outputs
-from harness.model import BATCH, Form, TensorSpec
+from harness.agree import Agreement, Decoded, Loss, agree, item_distances, lossy, null_outputs
+from harness.model import BATCH, TensorSpec
 from harness.postprocess.recognition import Ctc
 from harness.verdict import Answer, Verdict
 
@@ -204,10 +204,7 @@ class TestLoss:
         return found
 
     def answer(self, expected: np.ndarray, actual: np.ndarray, least: float, compare=best_of_first) -> Answer:
-        form = Form(
-            name="half", parent=None, step="toy:half", format="onnx", promise="lossy", equal=least, because="it rounds"
-        )
-        return lossy(expected, actual, form, SPEC, compare)
+        return lossy(expected, actual, Loss(equal=least, because="it rounds"), SPEC, compare)
 
     @example(percent=55, quarter=25, off=0)
     @example(percent=25, quarter=2, off=1)
@@ -234,6 +231,24 @@ class TestLoss:
     def test_numbers_are_not_judged(self):
         expected = self.outputs(8)
         assert self.answer(expected, 1000 * expected - 3, 1.0).verdict is Verdict.PASS
+
+    def test_numbers_are_judged_by_half_of_the_items_where_it_is_known_what_the_change_costs(self):
+        loss = Loss(equal=0.5, because="it rounds", median=0.25)
+        expected = self.outputs(9)
+        near, far = expected.copy(), expected + 0.5
+        near[:, :4] += 3.0
+        assert lossy(expected, near, loss, SPEC, best_of_first).verdict is Verdict.PASS
+        found = lossy(expected, far, loss, SPEC, best_of_first)
+        assert found.verdict is Verdict.FAIL
+        assert "median 0.5 (bound 0.25)" in found.line
+
+    def test_a_null_output_proves_nothing_only_where_its_numbers_would_pass_too(self):
+        outputs = np.broadcast_to(varied(8)[:1], (3, 8, 4)).copy()
+        outputs[1:] *= 0.25
+        shifted = Loss(equal=0.9, because="it rounds")
+        assert lossy(outputs, outputs, shifted, SPEC, best_of_first).line.startswith("vacuous: the output shifted")
+        judged = Loss(equal=0.9, because="it rounds", median=1e-3)
+        assert lossy(outputs, outputs, judged, SPEC, best_of_first).verdict is Verdict.PASS
 
     @pytest.mark.parametrize(
         ("outputs", "named"),

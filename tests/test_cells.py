@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,7 +32,7 @@ class TestIds:
 
     def test_a_cell_is_every_form_on_every_backend_that_takes_it_at_every_point(self, crnn):
         found = [(cell.form.name, cell.backend, cell.point.batch) for cell in cells(crnn) if cell.backend in HERE]
-        taken = [("network", "torch"), ("onnx", "ort"), ("split_lstm", "ort"), ("matmul", "ort")]
+        taken = [("network", "torch"), *((form, "ort") for form in ("onnx", "split_lstm", "matmul", "half"))]
         assert sorted(found) == sorted((*pair, point.batch) for pair in taken for point in crnn.points)
 
     @pytest.mark.parametrize("scope", EVERY_SCOPE, ids=["plain", "all batches", "official"])
@@ -65,20 +66,74 @@ class TestDomains:
     def test_agreement_asks_every_promise_at_every_point_with_full_size_and_bundled_weights(self, asked, crnn):
         found = {(ask.form.name, ask.at.point.batch, ask.reference) for ask in asked("agreement")}
         promised = [form.name for form in crnn.forms if form.promise != "none"]
-        assert promised == ["onnx", "split_lstm", "matmul"]
+        assert promised == ["onnx", "split_lstm", "matmul", "half"]
         assert found == {
             (form, point.batch, reference)
             for form in promised
             for point in crnn.points
             for reference in ("seeded", "bundled")
+            if form != "half" or point.batch == crnn.accuracy_batch
         }
+
+    def test_what_another_precision_costs_is_asked_at_one_batch_and_at_all_on_demand(self, asked, crnn):
+        for question in ("agreement", "accuracy"):
+            found = [ask.at.point.batch for ask in asked(question) if ask.form.name == "half"]
+            assert found == [crnn.accuracy_batch] * len(found)
+            everywhere = {ask.at.point for ask in asked(question, all_batches=True) if ask.form.name == "half"}
+            assert everywhere == set(crnn.points)
+
+    def test_a_form_in_another_precision_is_asked_for_no_times_and_no_batching(self):
+        found = frozenset((model.name, each.name) for model in load_models().values() for each in model.references)
+        for question in ("throughput", "batching", "range"):
+            for ask in asks(question, load_models(), Scope(found=found, all_batches=True)):
+                assert ask.form.precision == "fp32"
+
+    def test_half_precision_of_what_each_reference_deploys_is_asked_for_accuracy(self):
+        here = frozenset({("ppocr_rec", "dequantised"), ("ppocr_cls", "official"), ("rare", "exported")})
+        found = {
+            (ask.form.name, ask.reference)
+            for ask in asks("accuracy", load_models(), Scope(found=here))
+            if ask.at.precision == "fp16" and ask.at.backend == "ort"
+        }
+        assert found == {
+            ("half", "bundled"), ("half", "dequantised"), ("half", "official"), ("exported_half", "bundled"),
+            ("converted_half", "exported"),
+        }  # fmt: skip
+
+    def test_range_asks_what_is_deployed_once_of_each_reference_with_weights(self, asked):
+        assert [ask.id for ask in asked("range")] == ["crnn-ort-fp32-bs8-seeded", "crnn-ort-fp32-bs8-bundled"]
+        here = frozenset({("crnn", "official")})
+        official = [ask.id for ask in asked("range", found=here, all_batches=True)]
+        assert official == ["crnn-ort-fp32-bs8-official", "crnn-ort-fp32-bs8-bundled"]
+
+    def test_range_is_asked_on_the_first_backend_that_runs_the_file_as_it_is(self, crnn, monkeypatch):
+        plain = {"formats": ("onnx",), "markers": ()}
+        kinds = {"chip": True, "first": False, "second": False}
+        backends = {name: SimpleNamespace(compiles=compiles, **plain) for name, compiles in kinds.items()}
+        monkeypatch.setattr("harness.cells.backends", lambda: backends)
+        model = replace(crnn, recipes={"chip": crnn.recipes["ascend"]})
+        assert [ask.id for ask in asks("range", {"crnn": model}, Scope())] == [
+            "crnn-first-fp32-bs8-seeded",
+            "crnn-first-fp32-bs8-bundled",
+        ]
+
+    def test_range_needs_a_form_in_half_precision_to_ask_what_it_holds(self, toy):
+        model = toy()
+        assert asks("range", {"toy": model}, Scope()) == []
+        half = Form(
+            name="half", parent="onnx", step="toy:half", format="onnx", precision="fp16", promise="lossy", equal=0.5,
+            because="it rounds",
+        )  # fmt: skip
+        assert [ask.id for ask in asks("range", {"toy": toy(forms=(*model.forms, half))}, Scope())] == [
+            "toy-ort-fp32-bs8-seeded"
+        ]
 
     def test_accuracy_asks_each_reference_with_data_at_the_declared_batch_on_every_backend(self, asked):
         here = frozenset({("crnn", "official")})
         found = {(ask.at.id, ask.reference) for ask in asked("accuracy", found=here) if ask.at.backend in HERE}
         assert found == {
             (cell, reference)
-            for cell in ("crnn-ort-fp32-bs8", "crnn.network-torch-fp32-bs8")
+            for cell in ("crnn-ort-fp32-bs8", "crnn.network-torch-fp32-bs8", "crnn.half-ort-fp16-bs8")
             for reference in ("official", "bundled")
         }
 
@@ -129,11 +184,11 @@ class TestPromises:
         assert "hollow" not in {cell.form.name for cell in cells(hollow)}
         assert hollow.against(hollow.form("lossy")) == hollow.form("network")
 
-    def test_no_opaque_form_of_any_model_is_asked_anything_but_build(self):
+    def test_no_opaque_form_of_any_model_is_asked_anything_but_build_and_operators(self):
         for model in load_models().values():
             opaque = {form.name for form in model.forms if form.promise == "opaque"}
             found = frozenset((model.name, reference.name) for reference in model.references)
-            for question in QUESTIONS[1:]:
+            for question in set(QUESTIONS) - {"build", "operators"}:
                 assert opaque.isdisjoint(self.asked(model, question, found=found, all_batches=True))
 
     def test_a_form_that_is_restored_from_it_is_asked_for_agreement(self, hollow):
@@ -182,10 +237,10 @@ class TestPaddleRoute:
 
     def test_a_published_program_is_asked_of_official_weights_alone(self, direction):
         here = frozenset({("ppocr_cls", "official")})
-        assert {form for form, _ in self.asked(direction, "build")} == {"checkpoint", "network", "exported"}
-        assert {form for form, _ in self.asked(direction, "build", found=here)} == {
-            form.name for form in direction.forms
-        }
+        made = {"checkpoint", "network", "exported"}
+        published = {"program", "onnx", "half"}
+        assert {form for form, _ in self.asked(direction, "build")} == made | {"exported_half"}
+        assert {form for form, _ in self.asked(direction, "build", found=here)} == made | published
         assert ("onnx", "bundled") not in self.asked(direction, "agreement", found=here)
         assert {("onnx", "official"), ("exported", "official")} <= self.asked(direction, "agreement", found=here)
 

@@ -161,9 +161,9 @@ class TestSizes:
 class TestWhatItIsAbout:
     def test_a_claim_is_on_all_samples_in_single_precision_unless_it_says_otherwise(self):
         plain = claim("0.7")
-        assert (plain.part, plain.precision, plain.form) == ("", "fp32", "")
-        said = claim("0.649", part="IC15_2077", precision="int16")
-        assert (said.part, said.precision) == ("IC15_2077", "int16")
+        assert (plain.part, plain.precisions, plain.form) == ("", ("fp32",), "")
+        said = claim("0.649", part="IC15_2077", precisions=("int16",))
+        assert (said.part, said.precisions) == ("IC15_2077", ("int16",))
 
     @given(COUNTS, DIGITS)
     def test_counts_of_one_set_are_checked_as_those_of_all(self, counts, digits):

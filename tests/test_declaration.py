@@ -142,6 +142,7 @@ class TestTree:
             "onnx": "network",
             "split_lstm": "onnx",
             "matmul": "split_lstm",
+            "half": "onnx",
         }
 
     def test_float_noise_is_measured_in_the_nearest_ancestor_in_torch(self, crnn):

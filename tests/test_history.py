@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness import history
 from harness.cells import Ask, Scope, asks
 from harness.history import LONGEST, LOOK_BACK, SHOWN, differences, since
-from harness.provenance import digest
+from harness.provenance import digest, stands_in
 from harness.registry import PROJECT
 from harness.run import Run
 from harness.verdict import Answer, Verdict
@@ -105,6 +105,62 @@ class TestLastGreen:
         assert since(PROJECT / "no-such-folder", "a.json", OLD, "").line == "no earlier run in no-such-folder asked it"
 
 
+class TestStandIns:
+    """What tools said that only play a vendor's is no history of what these said, nor the reverse."""
+
+    REAL = OLD | {"ascend.driver": "23.0.2", "ascend.toolkit": "7.0.0"}
+    PLAYED = OLD | {"ascend.driver": "23.0.2", "ascend.toolkit": "stand-in: 7.0.0"}
+
+    @pytest.mark.parametrize(
+        ("before", "now"),
+        [(PLAYED, REAL), (PLAYED, OLD), (REAL, PLAYED), (OLD, PLAYED)],
+        ids=["played and device", "played and none", "device and played", "none and played"],
+    )
+    @pytest.mark.parametrize("verdict", ["pass", "fail"])
+    def test_an_answer_of_the_other_kind_is_left_out_and_counted(self, add, tmp_path, before, now, verdict):
+        add("run1", verdict, before)
+        given_with = "without the stand-ins of now" if stands_in(now) else "with stand-ins for a vendor's tools"
+        expected = f"no earlier run in {tmp_path} asked it; left out: 1 given {given_with}"
+        assert add("run2", "fail", now) == expected
+
+    @pytest.mark.parametrize(("own", "other"), [(REAL, PLAYED), (PLAYED, REAL), (OLD, PLAYED)])
+    def test_the_last_green_of_the_same_kind_counts(self, add, own, other):
+        add("run1", "pass", own)
+        add("run2", "pass", other)
+        add("run3", "fail", other)
+        assert add("run4", "fail", own).startswith("last green in run1 ")
+
+    @pytest.mark.parametrize(("own", "other"), [(REAL, PLAYED), (PLAYED, REAL)])
+    def test_a_phase_of_the_other_kind_in_the_same_run_is_no_history_either(self, add, tmp_path, own, other):
+        add("run1", "pass", other)
+        assert add("run1", "fail", own).startswith(f"no earlier run in {tmp_path} asked it; left out: 1 given")
+        assert json.loads(fragment(tmp_path / "run1").read_text())["green_run"] is None
+
+    def test_a_pass_that_a_later_phase_replaced_keeps_its_own_kind(self, add):
+        add("run1", "pass", self.REAL)
+        add("run1", "fail", self.REAL | {"commit": "def"})
+        assert "left out" in add("run2", "fail", self.PLAYED)
+        assert add("run3", "fail", self.REAL).startswith("last green in run1 ")
+
+    def test_never_green_counts_those_of_the_same_kind(self, add, tmp_path):
+        for name, provenance in (("run1", self.REAL), ("run2", self.PLAYED), ("run3", self.PLAYED)):
+            add(name, "fail", provenance)
+        said = add("run4", "fail", self.REAL)
+        assert said.startswith(f"never green in {tmp_path}, asked there 1 time before; left out: 2 given with")
+
+    def test_devices_with_and_without_each_other_are_of_one_kind(self, add):
+        add("run1", "pass", OLD)
+        assert "ascend.driver absent -> 23.0.2" in add("run2", "fail", self.REAL)
+
+    @pytest.mark.parametrize("value", ["a stand-in", "", "Stand-in: 7.0.0", "7.0.stand-in"])
+    def test_only_what_begins_with_the_word_is_a_stand_in(self, value):
+        assert not stands_in({"a": value})
+
+    @pytest.mark.parametrize("values", [{"a": "stand-in: 7"}, {"a": 1, "b": None, "c": "stand-in"}])
+    def test_one_value_is_enough(self, values):
+        assert stands_in(values)
+
+
 class TestWhatLiesAround:
     @pytest.mark.parametrize(
         "content",
@@ -150,7 +206,7 @@ class TestWhatLiesAround:
         monkeypatch.setattr(history, "read_json", lambda path, real=history.read_json: read.append(path) or real(path))
         name = fragment(tmp_path / "a").name
         assert since(tmp_path, name, OLD, "").line == f"never green in its last {LOOK_BACK} answers in {tmp_path}"
-        assert len(read) == LOOK_BACK
+        assert len([path for path in read if path.name == name]) == LOOK_BACK
 
         read.clear()
         add("c099", "pass")

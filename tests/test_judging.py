@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from harness.claim import Claim
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored
+from harness.metrics.classification import CLASS_ACCURACY
 from harness.metrics.recognition import STRICT
 from harness.questions.accuracy import Judging, noted, tally
 from harness.reference import Asset, DataSet, Reference
+from harness.registry import load_models
 from harness.verdict import Answer, Verdict
 
 FOLDER = Asset(name="sets", patterns=("sets",), licence="none", source="the test")
@@ -111,16 +113,47 @@ class TestClaims:
 
     @pytest.mark.parametrize(("precision", "judged"), [("fp32", "0.5"), ("int16", "0.25")])
     def test_a_claim_is_about_forms_of_its_precision(self, precision, judged):
-        of = reference(claim("0.5"), claim("0.25", precision="int16"))
+        of = reference(claim("0.5"), claim("0.25", precisions=("int16",)))
         line = answer(of, stream(a=[True] * 4), precision=precision).line
         assert f"claim {judged}, " in line
         assert line.count("claim ") == 1
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16"])
+    def test_a_claim_may_be_about_several_precisions(self, precision):
+        found = answer(reference(claim("0.8", precisions=("fp32", "fp16"))), stream(a=[True] * 4), precision=precision)
+        assert found.verdict is Verdict.PASS
+        assert "in fp32" not in found.line
+
+    def test_beside_what_another_precision_gives_stands_what_single_precision_gave(self):
+        of = reference(
+            claim("0.75", hits=3, n=4), claim("0.5", precisions=("fp16",)), claim("0.9", precisions=("int8",))
+        )
+        found = answer(of, stream(a=[True, True, False, False]), precision="fp16")
+        assert found.verdict is Verdict.PASS
+        assert found.line.startswith("acc 0.5000 (2/4, ")
+        assert found.line.endswith("claim 0.5, floor 0.5000; in fp32 acc 0.75 (3/4) is claimed")
+        single = answer(of, stream(a=[True] * 4))
+        assert "is claimed" not in single.line
+
+    def test_where_only_single_precision_is_claimed_nothing_is_judged(self):
+        found = answer(reference(claim("0.75", part="a")), stream(a=[True, False]), precision="fp16")
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.line.startswith(
+            "1/2: the reference official claims no figure to judge in fp16; in fp32 a acc 0.75 "
+        )
+
+    @pytest.mark.parametrize(("precision", "compared"), [("fp32", True), ("fp16", False)])
+    def test_golden_outputs_are_those_of_single_precision(self, precision, compared):
+        of = load_models()["ppocr_cls"].reference("official")
+        judging = Judging(of, CLASS_ACCURACY, whole=True, precision=precision)
+        scored = Scored("cls_b1/0000", "0", "0", (1.0, 1.0), np.zeros(2))
+        assert ("goldens: " in judging.answer(iter([scored]), NOWHERE).line) is compared
 
     def test_times_and_sizes_are_not_judged_here(self):
         time = claim("3", metric="latency", unit="ms", clock="device", batch=1)
         found = answer(reference(time, claim("34", metric="size", unit="MB", form="onnx")), stream(a=[True] * 4))
         assert found.verdict is Verdict.INCONCLUSIVE
-        assert "4/4: the reference official claims no figure to judge" in found.line
+        assert "4/4: the reference official claims no figure to judge in" in found.line
 
     def test_a_value_that_the_metric_does_not_give_is_a_wrong_declaration(self):
         with pytest.raises(DeclarationError, match=r"claim on hmean: .* acc, norm_edit_dis, acc_folded"):

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from harness.backends import machine
 from harness.declaration import DeclarationError
 from harness.model import Model
+from harness.probe import machine
 from harness.registry import MODELS, backends, choose_model, load_models, resolve
 
 DECLARATION = """
@@ -105,7 +105,7 @@ class TestLoading:
         with pytest.raises(DeclarationError, match=f"(?s)^{re.escape(str(path))}: .*{told}"):
             load_models([folder])
 
-    @pytest.mark.parametrize("name", ["ort", "torch", "fp32", "bs1", "recognition", "perf", "slow", "npu"])
+    @pytest.mark.parametrize("name", ["ort", "torch", "fp32", "bs1", "recognition", "perf", "slow", "npu", "desk"])
     @pytest.mark.parametrize("said", [["name='toy'"], ["name='onnx'", "main='onnx'"]], ids=["model", "form"])
     def test_a_model_or_form_with_the_name_of_a_marker_is_refused_with_its_file(self, folder, name, said):
         text = DECLARATION.replace('"', "'")

@@ -150,7 +150,7 @@ class TestGoldens:
 
 
 class TestPrecisions:
-    CLAIMS = (claim("0.75", hits=3, n=4), claim("0.5", hits=2, n=4, precision="int16"))
+    CLAIMS = (claim("0.75", hits=3, n=4), claim("0.5", hits=2, n=4, precisions=("int16",)))
 
     @pytest.mark.parametrize(
         ("precision", "limit", "left"), [("fp32", "0.75 (3/4)", "acc 0.5"), ("int16", "0.5 (2/4)", "acc 0.75")]

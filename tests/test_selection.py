@@ -20,12 +20,26 @@ def collected(*options: str) -> set[str]:
 
 
 def test_markers_select_the_questions_of_a_backend_at_a_batch() -> None:
-    forms = ("crnn", "crnn.split_lstm", "crnn.matmul")
-    expected = {f"test_agreement[{form}-ort-fp32-bs8-{name}]" for form in forms for name in ("seeded", "bundled")}
+    forms = ("crnn-ort-fp32", "crnn.split_lstm-ort-fp32", "crnn.matmul-ort-fp32", "crnn.half-ort-fp16")
+    expected = {f"test_agreement[{form}-bs8-{name}]" for form in forms for name in ("seeded", "bundled")}
     expected |= {f"test_batching[crnn-ort-fp32-bs8-{name}]" for name in ("seeded", "bundled")}
     expected |= {f"test_accuracy[crnn-ort-fp32-bs8-{name}]" for name in ("official", "bundled")}
-    expected |= {"test_throughput[crnn-ort-fp32-bs8]"}
+    expected |= {f"test_range[crnn-ort-fp32-bs8-{name}]" for name in ("seeded", "bundled")}
+    expected |= {"test_accuracy[crnn.half-ort-fp16-bs8-bundled]", "test_throughput[crnn-ort-fp32-bs8]"}
     assert collected("-m", "crnn and ort and bs8") == expected
+
+
+def test_what_half_precision_costs_is_asked_by_its_markers() -> None:
+    assert collected("-m", "rare and ort and fp16") == {
+        "test_agreement[rare.half-ort-fp16-bs8-seeded]",
+        "test_agreement[rare.half-ort-fp16-bs8-bundled]",
+        "test_accuracy[rare.half-ort-fp16-bs8-bundled]",
+    }
+
+
+def test_what_a_compiler_refuses_is_asked_by_its_marker_and_needs_no_device() -> None:
+    toolkits = ("6.0.RC1", "7.0.0", "8.0.0")
+    assert collected("-m", "rare and desk") == {f"test_operators[rare.vendor-cann{toolkit}]" for toolkit in toolkits}
 
 
 def test_a_cell_selects_all_its_questions_and_no_others() -> None:
@@ -41,7 +55,8 @@ def test_a_cell_selects_all_its_questions_and_no_others() -> None:
 
 def test_all_batches_asks_accuracy_at_every_point() -> None:
     found = collected("--all-batches", "-m", "ort and crnn", "-k", "test_accuracy and bundled")
-    assert found == {f"test_accuracy[crnn-ort-fp32-bs{batch}-bundled]" for batch in (1, 4, 8, 16, 32, 64)}
+    cells = ("crnn-ort-fp32", "crnn.half-ort-fp16")
+    assert found == {f"test_accuracy[{cell}-bs{batch}-bundled]" for cell in cells for batch in (1, 4, 8, 16, 32, 64)}
 
 
 def test_the_full_size_network_is_official_where_its_weights_are_found(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.assets import Assets
-from harness.backends import Batch
+from harness.backends import Batch, Room
 from harness.backends.ort import OrtBackend
 from harness.cells import Ask, Cell, Scope, asks
 from harness.evaluate import Task, answered, stack
@@ -211,7 +211,8 @@ class TestAToolOfItsOwn:
         items = [replace(item, id=f"{item.id}-{at}") for at, item in enumerate(items)]
         cell = Cell(crnn, crnn.form("onnx"), "ort", "fp32", Point(batch=batch))
         backend = FilesBackend(tmp_path, window)
-        with backend.open(graph, cell, 1) as files, OrtBackend().open(graph, cell, 1) as here:
+        room = Room(Store(tmp_path / "store"), tmp_path)
+        with backend.open(graph, cell, room) as files, OrtBackend().open(graph, cell, room) as here:
             found = list(answered(files, stack(items, crnn, batch), crnn))
             expected = list(answered(here, stack(items, crnn, batch), crnn))
         assert [one.ids for one in found] == [one.ids for one in expected]

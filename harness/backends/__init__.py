@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan
-from harness.store import Artefact
+from harness.probe import Probe
+from harness.store import Artefact, Store
+from harness.verdict import Absent, Broken
 
 if TYPE_CHECKING:  # listing cells needs no arrays
     from numpy.typing import NDArray
@@ -34,19 +36,49 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a backend can run here; if not, what was looked for and what would make it run."""
+    """Whether a backend can run here; if not, what was looked for and what would make it run.
+
+    ``broken`` says that it is here and does not work, which is a failure and no skip. ``provenance`` is what its
+    answers depend on, ``details`` are lines for people.
+    """
 
     present: bool
     reason: str = ""
     remedy: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
+    broken: bool = False
+    details: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Why it cannot run, and what would make it."""
+        return "; ".join(part for part in (self.reason, self.remedy) if part)
+
+    def required(self, name: str) -> None:
+        """Returns where the backend of that name is here. Raises ``Absent`` where it is not, ``Broken`` where it is and
+        does not work."""
+        if not self.present:
+            kind = Broken if self.broken else Absent
+            raise kind(f"backend {name}: {self.told}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """What a process may compute with: so many ``threads`` a session; ``devices`` by number, all where none is named;
+    ``worker`` is its own number among the processes that ask side by side."""
+
+    threads: int = 1
+    devices: tuple[int, ...] = ()
+    worker: int = 0
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What a backend may ask of the machine; tests hand in one with recorded answers."""
+class Room:
+    """Where a backend works: the store for what it compiles, a folder for its logs, and what to compute with."""
 
-    package: Callable[[str], str | None]
+    store: Store
+    scratch: Path
+    compute: Compute = Compute()
 
 
 class Session(Protocol):
@@ -62,32 +94,21 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """One way to execute forms."""
+    """One way to execute forms. One that ``compiles`` has cells of what is deployed, where a model has a recipe."""
 
     name: str
     formats: tuple[str, ...]
     markers: tuple[str, ...]
+    compiles: bool
 
     def discover(self, probe: Probe) -> Availability:
         """Pure in what the probe saw."""
         ...
 
-    def prepare(self, form: Artefact, cell: Cell) -> Artefact:
+    def prepare(self, form: Artefact, cell: Cell, room: Room) -> Artefact:
         """The form as the backend loads it: compiled where it compiles."""
         ...
 
-    def open(self, prepared: Artefact, cell: Cell, threads: int) -> AbstractContextManager[Session]:
+    def open(self, prepared: Artefact, cell: Cell, room: Room) -> AbstractContextManager[Session]:
         """A session, closed on leaving. Raises ``Broken`` where it does not run where it was asked to."""
         ...
-
-
-def machine() -> Probe:
-    """A probe of this machine."""
-    return Probe(package=_package)
-
-
-def _package(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

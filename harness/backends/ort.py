@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from harness.backends import Availability, Batch, Outputs, Probe
+from harness.backends import Availability, Batch, Outputs, Room
 from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan, time_calls
+from harness.probe import Probe
 from harness.store import Artefact
 from harness.verdict import Broken, Refused
 
@@ -39,6 +40,7 @@ class OrtBackend:
     name = "ort"
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ()
+    compiles = False
 
     def discover(self, probe: Probe) -> Availability:
         """Present where the package onnxruntime is."""
@@ -47,19 +49,21 @@ class OrtBackend:
             return Availability(False, "no Python package onnxruntime", "pip install -c constraints.txt onnxruntime")
         return Availability(True, provenance={"onnxruntime": version, "provider": PROVIDER})
 
-    def prepare(self, form: Artefact, cell: Cell) -> Artefact:
+    def prepare(self, form: Artefact, cell: Cell, room: Room) -> Artefact:
         """The ONNX file as it is."""
         return form
 
     @contextmanager
-    def open(self, prepared: Artefact, cell: Cell, threads: int) -> Iterator[OrtSession]:
-        """A session with ``threads`` intra-op threads that do not spin: spinning burns CPU time under contention."""
+    def open(self, prepared: Artefact, cell: Cell, room: Room) -> Iterator[OrtSession]:
+        """A session whose intra-op threads do not spin: spinning burns CPU time under contention."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = room.compute.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Planning it takes time by the square of the number of tensors, of which half precision has three for one.
+        options.enable_mem_reuse = cell.precision != "fp16"
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = prepared.file("model.onnx")
         try:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.backends import Availability, Batch, Outputs, Probe
+from harness.backends import Availability, Batch, Outputs, Room
 from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan, time_calls
+from harness.probe import Probe
 from harness.store import Artefact
 
 
@@ -51,6 +52,7 @@ class TorchBackend:
     name = "torch"
     formats: tuple[str, ...] = ("torch",)
     markers: tuple[str, ...] = ()
+    compiles = False
 
     def discover(self, probe: Probe) -> Availability:
         """Present where the package torch is."""
@@ -59,20 +61,20 @@ class TorchBackend:
             return Availability(False, "no Python package torch", "pip install -c constraints.txt torch")
         return Availability(True, provenance={"torch": version})
 
-    def prepare(self, form: Artefact, cell: Cell) -> Artefact:
+    def prepare(self, form: Artefact, cell: Cell, room: Room) -> Artefact:
         """The weights as they are."""
         return form
 
     @contextmanager
-    def open(self, prepared: Artefact, cell: Cell, threads: int) -> Iterator[TorchSession]:
-        """The network with its weights, on ``threads`` threads."""
+    def open(self, prepared: Artefact, cell: Cell, room: Room) -> Iterator[TorchSession]:
+        """The network with its weights, on the room's threads."""
         import torch
 
         from harness.networks.load import load_network
 
         dtype = {"fp32": torch.float32, "fp64": torch.float64}[cell.precision]
         before = torch.get_num_threads()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(room.compute.threads)
         try:
             yield TorchSession(load_network(prepared.folder).to(dtype), dtype, cell)
         finally:

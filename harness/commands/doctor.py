@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator
 
 from harness.assets import Assets
-from harness.backends import machine
 from harness.commands.folders import add_assets, add_models, assets_of
+from harness.probe import machine
 from harness.provenance import provenance
 from harness.reference import Asset, Reference
 from harness.registry import backends, load_models
@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     for name, backend in backends().items():
         seen = backend.discover(machine())
         shown = ", ".join(f"{key} {value}" for key, value in seen.provenance.items())
-        yield f"backend {name:14} {f'present: {shown}' if seen.present else f'absent: {seen.reason}; {seen.remedy}'}"
+        state = "present" if seen.present else "broken" if seen.broken else "absent"
+        yield f"backend {name:14} {state}: {shown if seen.present else seen.told}"
+        yield from (f"  {line}" for line in seen.details)
     assets = assets_of(options)
     for model in load_models(options.models).values():
         yield ""

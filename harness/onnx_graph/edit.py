@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class Graph:
 
     def finish(self) -> onnx.ModelProto:
         """Removes nodes and initialisers that nothing uses, and checks what remains."""
+        model = self.prune()
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def prune(self) -> onnx.ModelProto:
+        """Removes nodes and initialisers that nothing uses; for graphs that ``onnx.checker`` does not know."""
         wanted = {output.name for output in self.proto.output}
         kept: list[onnx.NodeProto] = []
         for node in reversed(self.proto.node):
@@ -77,8 +84,16 @@ class Graph:
         del self.proto.initializer[:]
         self.proto.initializer.extend(initialisers)
         del self.proto.value_info[:]
-        onnx.checker.check_model(self.model, full_check=True)
         return self.model
+
+
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes of a graph, those in the bodies of If, Loop and Scan included."""
+    for node in graph.node:
+        yield node
+        for said in node.attribute:
+            for body in (*([said.g] if said.HasField("g") else []), *said.graphs):
+                yield from every_node(body)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -21,11 +21,14 @@ from harness.networks.load import load_network
 from harness.networks.tps import Sampler, Tps
 from harness.onnx_graph.edit import Graph, attribute
 from harness.onnx_graph.export import MODEL, write_graph
+from harness.onnx_graph.later import ONNX_DOMAINS, check_with_later
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
 
 OPSETS = range(16, 20)
 """Those that have GridSample with the mode "bilinear"; from 20 on it is called "linear"."""
+VENDOR = 11
+"""That of the vendor's own graph: no GridSample has it, and CANN's parser takes it so."""
 PLACED = range(11, 13)
 """Those whose Pad takes its pads as an input while axes are attributes."""
 CHAIN = "Unsqueeze, Pad by one column, Squeeze, Transpose to (0, 3, 1, 2), Add to the picture"
@@ -92,12 +95,16 @@ def export_placeholder(given: StepInput, out: Path) -> Facts:
 def restore_grid_sample(given: StepInput, out: Path) -> Facts:
     """``model.onnx`` at the opset asked for, with GridSample in the place of its placeholder.
 
-    ``opset`` is 16 to 19. Raises ``Refused`` at any other, and where the graph has not exactly one placeholder.
+    ``opset`` is 16 to 19, or 11: the vendor's spelling, which ONNX Runtime refuses and the vendor's compiler takes.
+    Raises ``Refused`` at any other, and where the graph has not exactly one placeholder, or is to be lowered to 11.
     """
     opset = int(given.params["opset"])
-    if opset not in OPSETS:
-        raise Refused(f"asked for opset {opset}: bilinear GridSample exists from {OPSETS[0]} to {OPSETS[-1]}")
-    graph = Graph(version_converter.convert_version(onnx.load(given.sources[0] / MODEL), opset))
+    if opset != VENDOR and opset not in OPSETS:
+        raise Refused(
+            f"asked for opset {opset}: bilinear GridSample exists from {OPSETS[0]} to {OPSETS[-1]}, in the vendor's "
+            f"spelling at {VENDOR}"
+        )
+    graph = Graph(_at_opset(onnx.load(given.sources[0] / MODEL), opset))
     found = only_placeholder(graph)
     output = found.end.output[0]
     sample = helper.make_node(
@@ -112,8 +119,20 @@ def restore_grid_sample(given: StepInput, out: Path) -> Facts:
     graph.replace(found.end, [sample])
     needed = helper.find_min_ir_version_for(graph.model.opset_import)
     graph.model.ir_version = max(graph.model.ir_version, needed)
-    onnx.save(graph.finish(), out / MODEL)
+    model = graph.prune()
+    check_with_later(model) if opset == VENDOR else onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, out / MODEL)
     return {"opset": opset, "nodes": len(graph.proto.node)}
+
+
+def _at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The graph at an opset; one that is there already keeps every node as it is."""
+    found = [entry.version for entry in model.opset_import if entry.domain in ONNX_DOMAINS]
+    if found == [opset]:
+        return model
+    if opset == VENDOR:
+        raise Refused(f"asked for opset {opset} of a graph at {found}: make the placeholder at {opset}")
+    return version_converter.convert_version(model, opset)
 
 
 def only_placeholder(graph: Graph) -> Placeholder:

@@ -20,6 +20,7 @@ from harness.reference import Reference
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
 
+SINGLE = "fp32"
 WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
@@ -43,18 +44,19 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
 class Judging:
     """What outcomes are judged by: a reference's claims and goldens.
 
-    ``whole`` says that these are all samples of the data set that was read, ``precision`` that of the form.
+    ``whole`` says that these are all samples of the data set that was read. Goldens, and claims that name a precision,
+    are judged where ``precision`` is theirs; beside other ones stands what is claimed of single precision.
     """
 
     reference: Reference
     metric: Metric
     whole: bool
-    precision: str = "fp32"
+    precision: str = SINGLE
 
     def answer(self, scored: Iterable[Scored], outcomes: Path) -> Answer:
         """The answer of outcomes in a stream, which were written to ``outcomes``: their counts against the claims,
         pooled and part by part, and their outputs against the goldens."""
-        check = check_of(self.reference)
+        check = check_of(self.reference) if self.precision == SINGLE else None
         parts = tally(check.watch(scored) if check else scored, len(self.metric.columns))
         counts = {name: dict(zip(self.metric.columns, sums, strict=True)) for name, sums in parts.items()}
         pool = self._pool(list(counts))
@@ -115,10 +117,19 @@ class Judging:
         if not found:
             hits, n = pooled[self.metric.columns[0]], pooled["n"]
             nothing = f"{hits:.0f}/{n:.0f}: the reference {self.reference.name} claims no figure to judge"
-            found.append((Verdict.INCONCLUSIVE, nothing))
+            found.append((Verdict.INCONCLUSIVE, f"{nothing} in {self.precision}"))
+        found += [(Verdict.PASS, beside) for beside in self._beside()]
         if len(parts) > 1 or not pooled["n"]:
             found.append((Verdict.PASS, f"by set: {self._by_part(parts)}"))
         return min((each[0] for each in found), key=WORST_FIRST.index), "; ".join(text for _, text in found)
+
+    def _beside(self) -> Iterator[str]:
+        """What is claimed of single precision alone, where another one was measured."""
+        for claim in accuracy_claims(self.reference):
+            if self.precision not in claim.precisions:
+                hits = f" ({claim.hits}/{claim.n})" if claim.hits is not None else ""
+                part = f"{claim.part} " if claim.part else ""
+                yield f"in {SINGLE} {part}{claim.metric} {claim.printed}{hits} is claimed"
 
     def _by_part(self, parts: Mapping[str, Mapping[str, float]]) -> str:
         first, outside = self.metric.columns[0], set(parts) - set(self._pool(list(parts)))
@@ -161,8 +172,7 @@ def write_outcomes(scored: Iterable[Scored], path: Path) -> Iterator[Scored]:
             yield outcome
 
 
-def accuracy_claims(reference: Reference, precision: str = "fp32") -> list[Claim]:
+def accuracy_claims(reference: Reference, precision: str = SINGLE) -> list[Claim]:
     """The claims that accuracy judges of a form in this precision: all but times and sizes."""
-    return [
-        claim for claim in reference.claims if not claim.is_time and not claim.is_size and claim.precision == precision
-    ]
+    claims = [claim for claim in reference.claims if not claim.is_time and not claim.is_size]
+    return [claim for claim in claims if precision in claim.precisions]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.agree import NOISE_FACTOR, agree, item_distances, lossy
+from harness.agree import NEVER_UNDECIDED, NOISE_FACTOR, Loss, agree, item_distances, lossy
 from harness.backends import Batch
 from harness.cells import Ask, Cell
 from harness.declaration import DeclarationError
@@ -23,8 +23,9 @@ from harness.workbench import Workbench
 LEAST_ITEMS = 32
 """Float noise differs from item to item, by orders of magnitude where a softmax saturates: the largest of a few is a
 matter of luck, and no measure for the largest distance between two implementations."""
-
-
+COARSER = {"fp16": 2.0**13}
+"""How many times coarser than single precision a precision is. It costs less than so many times the float noise where
+it sums in single precision, as devices do."""
 LEAST_DECIDED = 0.25
 """This share of the items of a network that is fed its own answers must be decided, or nothing was compared."""
 
@@ -33,9 +34,13 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     """Runs both ends of the edge on the same items and judges the child by its promise.
 
     ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
-    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers.
+    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers;
+    one that is a coarser precision also by its median distance, which that of the float noise bounds.
+    A backend that computes in another precision than the form is asked whether it does so as one should: see ``arms``.
     """
     cell, model = ask.at, ask.model
+    if cell.precision != cell.form.precision:
+        return arms(bench, ask)
     reference = model.reference(ask.reference)
     against = model.against(cell.form)
     if against is None:
@@ -45,7 +50,11 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     expected = outputs_of(bench, bench.runner(cell, against), reference, batches)
     actual = outputs_of(bench, cell, reference, batches)
     if cell.form.promise == "lossy":
-        return lossy(expected, actual, cell.form, model.outputs[0], resolve(model.compare))
+        median = None
+        if cell.form.precision in COARSER:
+            median = COARSER[cell.form.precision] * float(np.median(item_noise(bench, cell, reference, items)))
+        loss = Loss(equal=cell.form.equal or 0.0, because=cell.form.because, median=median)
+        return lossy(expected, actual, loss, model.outputs[0], resolve(model.compare))
     single = expected if against.format == "torch" else None
     noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, items, single)
     bound = NOISE_FACTOR * noise
@@ -68,6 +77,43 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     return replace(answer, figures={**answer.figures, **figures})
 
 
+def arms(bench: Workbench, ask: Ask) -> Answer:
+    """Places what a device loses: the form in single precision, the same in the device's precision on this machine,
+    and the device, all on the same items.
+
+    The share of answers that the device leaves as they were is judged as that form here declares it. It must also lie
+    no further from single precision than the precision costs: its median distance within ``NOISE_FACTOR`` times the one
+    here. The median, because items that a near tie turns are no measure.
+    """
+    cell, model = ask.at, ask.model
+    reference, lowered = model.reference(ask.reference), model.lowered(cell.form, cell.precision)
+    if lowered is None or not model.makes(reference, lowered):
+        raise DeclarationError(f"{cell.id}: no form of {reference.name} tells what {cell.precision} costs here")
+    items = bench.inputs(model, reference, max(cell.point.batch, LEAST_ITEMS))
+    batches = stack(items, model, cell.point.batch)
+    expected, here, actual = (
+        outputs_of(bench, each, reference, batches)
+        for each in (bench.runner(cell, cell.form), bench.runner(cell, lowered, cell.precision), cell)
+    )
+    spec, compare = model.outputs[0], resolve(model.compare)
+    single, half, device = (np.moveaxis(values, spec.batch_axis, 0) for values in (expected, here, actual))
+    cost = float(np.median(item_distances(single, half)))
+    loss = Loss(equal=lowered.equal or 0.0, because=lowered.because, median=NOISE_FACTOR * cost)
+    answer = lossy(expected, actual, loss, spec, compare)
+    figures: dict[str, Figure] = {
+        "here_equal": compare(single, half, NEVER_UNDECIDED).equal,
+        "here_max_abs": float(item_distances(single, half).max()),
+        "here_median_abs": cost,
+        "here_to_device_max_abs": float(item_distances(half, device).max()),
+        "bound": NOISE_FACTOR * cost,
+    }
+    line = (
+        f"{answer.line}; in {cell.precision} on this machine {figures['here_equal']} of {len(items)} stay, median "
+        f"{cost:.3g}; between that and the device max-abs {figures['here_to_device_max_abs']:.3g}"
+    )
+    return replace(answer, line=line, figures={**answer.figures, **figures})
+
+
 def decided_items(model: Model, items: NDArray[Any], bound: float | NDArray[Any]) -> NDArray[np.intp]:
     """Which outputs, items first, are decided beyond the bound at every step; all, of a network that is not fed its own
     answers."""
@@ -79,7 +125,14 @@ def decided_items(model: Model, items: NDArray[Any], bound: float | NDArray[Any]
 def float_noise(
     bench: Workbench, cell: Cell, reference: Reference, items: Sequence[Prepared], single: NDArray[Any] | None = None
 ) -> float:
-    """The largest distance between the torch twin in single and in double precision, on the first ``LEAST_ITEMS``.
+    """The largest distance between the torch twin in single and in double precision; arguments as of ``item_noise``."""
+    return float(item_noise(bench, cell, reference, items, single).max())
+
+
+def item_noise(
+    bench: Workbench, cell: Cell, reference: Reference, items: Sequence[Prepared], single: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """The distances between the torch twin in single and in double precision, on each of the first ``LEAST_ITEMS``.
 
     ``single`` is the twin's single-precision output where the caller has it already. Items that single precision
     decides otherwise, in a network that is fed its own answers, are left out: what follows is no noise.
@@ -101,11 +154,10 @@ def float_noise(
     distances = distances[decided_items(cell.model, right, distances)]
     if not distances.size:
         raise Broken("no item is decided the same in single and double precision: float noise was not measured")
-    noise = float(distances.max())
-    if noise == 0.0:
+    if not distances.any():
         raise Broken("single and double precision give the same numbers: the float noise was not measured")
-    bench.float_noise[inputs] = noise
-    return noise
+    bench.float_noise[inputs] = distances
+    return distances
 
 
 def outputs_of(bench: Workbench, cell: Cell, reference: Reference, batches: Sequence[Batch]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from harness.claim import Claim
 from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.recipe import Recipe
 from harness.reference import Archive, Asset, DataSet, Golden, Reference
 
 CHECKPOINT = Asset(
@@ -75,16 +76,20 @@ ACCURACY = (
         n=12067,
         epsilon=1e-5,
         source="guide 000, table of accuracy and throughput, the same at every batch",
+        precisions=("fp32", "fp16"),
         doubts="upstream replaces labels that it cannot teach by other words at random, unseeded",
     ),
     Claim(
         metric="norm_edit_dis",
         printed="0.9322",
         source="guide 000, table of accuracy and throughput, the same at every batch",
+        precisions=("fp32", "fp16"),
         doubts="upstream replaces labels that it cannot teach by other words at random, unseeded",
     ),
 )
 THROUGHPUT = {1: "296.48", 4: "949.78", 8: "1161.38", 16: "1431.58", 32: "1603.60", 64: "1601.73"}
+COORDINATES = {"coordinates": "GridSample:1", "behind": "Relu"}
+"""What half precision leaves alone: the grid, what computes it behind the last ReLU of the localisation, GridSample."""
 
 MODEL = Model(
     name="rare",
@@ -146,6 +151,17 @@ MODEL = Model(
             operators={"Conv": 43, "LSTM": 2, "GridSample": 1, "Pad": 0, "Gemm": 103, "ArgMax": 24},
         ),
         Form(
+            name="vendor",
+            parent="placeholder",
+            step="harness.onnx_graph.grid_sample:restore_grid_sample",
+            format="onnx",
+            # GridSample under opset 11, which has none: the vendor's compiler takes it, ONNX Runtime does not.
+            promise="opaque",
+            params={"opset": 11},
+            opset=11,
+            operators={"Conv": 43, "LSTM": 2, "GridSample": 1, "Pad": 0, "Gemm": 103, "ArgMax": 24},
+        ),
+        Form(
             name="program",
             parent=None,
             step="harness.checkpoints.collect:program",
@@ -174,6 +190,45 @@ MODEL = Model(
             params={"opset": 16},
             opset=16,
             operators={"Conv": 43, "BatchNormalization": 43, "LSTM": 2, "GridSample": 1, "Pad": 0},
+        ),
+        Form(
+            name="converted_vendor",
+            parent="converted",
+            step="harness.onnx_graph.grid_sample:restore_grid_sample",
+            format="onnx",
+            promise="opaque",
+            params={"opset": 11},
+            opset=11,
+            operators={"Conv": 43, "BatchNormalization": 43, "LSTM": 2, "GridSample": 1, "Pad": 0},
+        ),
+        Form(
+            name="half",
+            parent="onnx",
+            step="harness.onnx_graph.half:to_half",
+            format="onnx",
+            precision="fp16",
+            promise="lossy",
+            # Seeded weights keep 418 of 500 answers, bundled ones all; a smaller share of 32 comes once in 200 times.
+            equal=0.65,
+            because="half precision turns words that are decided by little, and what is fed back follows them",
+            params=COORDINATES,
+            opset=16,
+            nodes=2381,
+            operators={"Conv": 43, "LSTM": 2, "GridSample": 1, "Gemm": 103, "Cast": 1323},
+        ),
+        Form(
+            name="converted_half",
+            parent="converted_restored",
+            step="harness.onnx_graph.half:to_half",
+            format="onnx",
+            precision="fp16",
+            promise="lossy",
+            # As of the form above: none of its own weights was measured.
+            equal=0.65,
+            because="half precision turns words that are decided by little, and what is fed back follows them",
+            params=COORDINATES,
+            opset=16,
+            operators={"Conv": 43, "BatchNormalization": 43, "LSTM": 2, "GridSample": 1},
         ),
     ),
     main="onnx",
@@ -215,7 +270,8 @@ MODEL = Model(
                     hits=484,
                     n=500,
                     epsilon=1e-5,
-                    source="suites/references/rare/card.json",
+                    precisions=("fp32", "fp16"),
+                    source="suites/references/rare/card.json; the same in half precision, measured once",
                     allow=0.03,
                     because="kernels of other processors and runtimes turn words that are decided by float noise",
                 ),
@@ -227,6 +283,14 @@ MODEL = Model(
     metric="harness.metrics.recognition:FOLDED",
     compare="harness.postprocess.recognition:LOWER_ATTENTION.compare",
     decided="harness.postprocess.recognition:LOWER_ATTENTION.decided",
+    recipes={
+        "ascend": Recipe(
+            precision="fp16",
+            toolkits=("6.0.RC1", "7.0.0", "8.0.0"),
+            options={"input_format": "NCHW", "log": "error"},
+            compiles={"onnx": "vendor", "converted_restored": "converted_vendor"},
+        )
+    },
     training=Training(
         function="harness.training.attention:train",
         params={

@@ -18,6 +18,7 @@ from itertools import islice
 from statistics import median
 
 from harness.assets import Assets
+from harness.backends import Compute
 from harness.cells import Cell
 from harness.evaluate import Task, evaluate, stack
 from harness.measure import TimingPlan, time_calls
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--reference", default="seeded", help="seeded (full size, default) or bundled (narrow)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--count", type=int, default=1024, help="words by one start of a tool (files)")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     FIGURES[options.figure](options)
@@ -97,6 +99,29 @@ def stream(options: argparse.Namespace) -> None:
     )
 
 
+def files(options: argparse.Namespace) -> None:
+    """Words a second through a device's tools, over files, divided by those of the same form in the same precision in
+    this process, in turn, wall. With tools that are only played, this is what files and processes cost."""
+    model, bench, here = _deployed(options)
+    device = replace(here, backend="ascend", precision=model.recipes["ascend"].precision)
+    lowered = model.lowered(here.form, device.precision)
+    assert lowered is not None
+    here = replace(here, form=lowered, precision=device.precision)
+    items = bench.inputs(model, model.reference(options.reference), options.batch)
+    batches = stack(items, model, options.batch) * (options.count // options.batch)
+    reference = model.reference(options.reference)
+    ratios: list[float] = []
+    with bench.open(here, reference) as session, bench.open(device, reference) as played:
+        for _ in range(options.rounds):
+            inside = _seconds(lambda: list(session.map(batches)))
+            ratios.append(inside / _seconds(lambda: list(played.map(batches))))
+    shown = " ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(
+        f"{model.name}: over files / in process, words/s, batch {options.batch}, {options.reference}, "
+        f"{len(batches) * options.batch} words by one start of the tool: median {median(ratios):.3f} of {shown}"
+    )
+
+
 def memory(options: argparse.Namespace) -> None:
     """Peak resident memory of evaluating 100 and 10,000 words, each in a process of its own."""
     peaks: dict[int, int] = {}
@@ -121,7 +146,7 @@ def collect(options: argparse.Namespace) -> None:
     print(f"collecting: median {median(spent):.2f} CPU s of {' '.join(f'{value:.2f}' for value in spent)}")
 
 
-FIGURES = {"overhead": overhead, "stream": stream, "memory": memory, "collect": collect}
+FIGURES = {"overhead": overhead, "stream": stream, "files": files, "memory": memory, "collect": collect}
 
 
 def _peak(count: int) -> None:
@@ -140,7 +165,7 @@ def _deployed(options: argparse.Namespace) -> tuple[Model, Workbench, Cell]:
     model = load_models()[options.model]
     point = next(point for point in model.points if point.batch == options.batch)
     scratch = PROJECT / "results" / ".benchmarks"
-    bench = Workbench(Store(PROJECT / ".store"), Assets(), scratch, threads=options.threads)
+    bench = Workbench(Store(PROJECT / ".store"), Assets(), scratch, compute=Compute(threads=options.threads))
     return model, bench, Cell(model, model.deployed(model.reference(options.reference)), "ort", "fp32", point)
 
 

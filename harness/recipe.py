@@ -1,0 +1,39 @@
+"""What a declaration says of a backend that compiles: the options of its tools, as the guide gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from harness.declaration import DeclarationError, Scalar, declared
+
+
+@declared
+class Recipe:
+    """How a backend that compiles takes a model.
+
+    ``precision`` is what the compiler is told to compute in, always explicitly. ``options`` are the compiler's, by name
+    with underscores, and ``environment`` its variables; model, output, shapes, device and precision are set by the
+    backend. ``toolkits`` are the versions of the toolkit that the model is meant for. ``compiles`` names, by a form
+    that is deployed, the form whose file the compiler is given in its place: the same network in a spelling that ONNX
+    Runtime does not take. ``dynamic`` asks for one artefact for the range of all points instead of one a point.
+    ``loop`` is how often pure inference executes, ``outputs`` the format of output files.
+
+    What a device may lose is declared by the form that is the deployed one in the recipe's precision.
+    """
+
+    precision: Literal["fp16", "fp32"]
+    toolkits: tuple[str, ...]
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    compiles: Mapping[str, str] = field(default_factory=dict)
+    dynamic: bool = False
+    loop: int = 50
+    outputs: Literal["bin", "txt"] = "bin"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.loop <= 100:
+            raise DeclarationError(f"Recipe.loop: {self.loop}, expected 1 to 100, which every runner takes")
+        if not self.toolkits:
+            raise DeclarationError("Recipe.toolkits: empty; name the toolkit versions that the model is meant for")
