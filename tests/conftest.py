@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from harness.assets import Assets
 from harness.datasets import Sample
 from harness.datasets.rendered.words import draw_word, encode_png
 from harness.model import BATCH, Form, Model, Point, TensorSpec
 from harness.reference import Reference
 from harness.registry import PROJECT, load_models, resolve
 from harness.step import StepInput
+from harness.store import Store
+from harness.workbench import Workbench
+from tests.ascend_host import Played, host_in
 
 settings.register_profile("machinery", deadline=None, derandomize=True, database=None, max_examples=40)
 settings.load_profile("machinery")
@@ -122,3 +126,17 @@ def toy() -> Callable[..., Model]:
         return Model(**{**said, **changes})
 
     return declare
+
+
+@pytest.fixture(scope="session")
+def ascend_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Forms are built once; what is compiled is kept too, where a test does not ask for a store of its own."""
+    return Store(tmp_path_factory.mktemp("ascend") / "store")
+
+
+@pytest.fixture
+def host(ascend_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """A host whose Ascend tools are only played, for CRNN with the bundled weights."""
+    with host_in(tmp_path, monkeypatch) as calls:
+        bench = Workbench(ascend_store, Assets(), tmp_path / "scratch")
+        yield Played(bench, load_models()["crnn"], calls, monkeypatch.setenv)
