@@ -6,6 +6,7 @@ import fcntl
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -48,19 +49,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hold(python: Start, folder: Path):
     """Holds a device in another process until the test ends."""
-    held = []
+    with ExitStack() as held:
 
-    def start(kind: str) -> subprocess.Popen[str]:
-        process = python(HOLD, folder, kind)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        held.append(process)
-        return process
+        def start(kind: str) -> subprocess.Popen[str]:
+            # Left in reverse: the process is ended before its pipes are closed.
+            process = held.enter_context(python(HOLD, folder, kind))
+            held.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            return process
 
-    yield start
-    for process in held:
-        process.kill()
-        process.wait()
+        yield start
 
 
 class TestOccupied:

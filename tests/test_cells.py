@@ -213,6 +213,15 @@ class TestMarkers:
         assert {"crnn", "recognition", "split_lstm", "ort", "fp32", "bs4"} <= ask.markers
         assert "perf" not in ask.markers
 
+    @pytest.mark.parametrize("name", ["crnn", "rare", "ppocr_cls", "ppocr_rec"])
+    def test_half_precision_here_is_selected_by_backend_and_precision(self, name):
+        wanted = {name, "ort", "fp16"}
+        found = [
+            ask for question in QUESTIONS for ask in asks(question, load_models(), Scope()) if wanted <= ask.markers
+        ]
+        assert {ask.question for ask in found} == {"agreement", "accuracy"}
+        assert {ask.at.form.precision for ask in found} == {"fp16"}
+
     def test_only_throughput_is_a_performance_question_and_only_its_slow_points_are_slow(self, crnn, toy):
         model = toy(points=(Point(batch=8), Point(batch=64, slow=True)))
         found = {(ask.question, ask.at.point.batch): ask.markers for ask in _of_cells(model)}

@@ -20,7 +20,7 @@ from tests.suite import answers, run_suite
 MACHINE = {"commit": "abc", "threads": "1"}
 WAIT = 0.2
 """Seconds that another writer gets to slip in between, which it uses up only where the lock holds."""
-DEPLOYED = "crnn and ort and (bs1 or bs8) and not split_lstm and not matmul"
+DEPLOYED = "crnn and ort and fp32 and (bs1 or bs8) and not split_lstm and not matmul"
 SELECTION = ("-n", "2", "-m", DEPLOYED, "-k", "bundled and (accuracy or (agreement and bs1))")
 ASKED = {("accuracy", "crnn-ort-fp32-bs8", "bundled"), ("agreement", "crnn-ort-fp32-bs1", "bundled")}
 
