@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from statistics import median
 
 from harness.verdict import Answer, Broken, Figure, Verdict
@@ -36,7 +36,8 @@ class Measurement:
     """Seconds a call, as they were taken, and the clock they were taken with.
 
     ``mean_of`` is set where a tool gave only the mean of that many calls: ``wall`` then holds that one figure, and no
-    distribution is invented. ``device`` names the chip, where it is not this machine's processor.
+    distribution is invented. ``device`` names the chip, where it is not this machine's processor, and ``compiled`` what
+    was compiled for it: with which options, and which of the guide's were left out.
     """
 
     clock: str
@@ -45,6 +46,7 @@ class Measurement:
     warm_up: int = 0
     mean_of: int | None = None
     device: str = ""
+    compiled: Mapping[str, str] = field(default_factory=dict)
 
 
 def time_calls(call: Callable[[], object], plan: TimingPlan, clocks: Clocks | None = None) -> Measurement:
@@ -88,6 +90,7 @@ def judge(measurement: Measurement, batch: int, threads: int) -> Answer:
     figures: dict[str, Figure] = {
         "clock": measurement.clock,
         "device": measurement.device or None,
+        **measurement.compiled,
         "rounds": len(wall),
         "warm_up": measurement.warm_up,
         "mean_of": measurement.mean_of,

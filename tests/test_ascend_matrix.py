@@ -73,6 +73,11 @@ class TestRuns:
         timed = found["throughput", "crnn-ascend-fp16-bs1", "seeded"]
         assert (timed["clock"], timed["device"], timed["precision"]) == ("device", "stand-in Ascend310P3", "fp16")
         assert len(timed["latency_wall"]) == 50
+        assert timed["compiled_options"].startswith("--input_shape=actual_input_1:1,1,32,100 --soc_version=Ascend310P3")
+        assert timed["compiled_dropped"].startswith(
+            "--auto_tune_mode: GA,RL is not asked for: CANN 7.0.stand-in has no"
+        )
+        assert timed["compiled_warned"] == ""
         record = json.loads((tmp_path / "run" / "record.json").read_text())
         (provenance,) = record["provenance"].values()
         told = {name: value for name, value in provenance.items() if name.startswith("ascend.")}

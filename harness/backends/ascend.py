@@ -21,6 +21,9 @@ from harness.verdict import Absent, Broken, Outcome, Refused
 if TYPE_CHECKING:  # listing cells needs no arrays
     from harness.ascend.drive.session import AscendSession
 
+RECORDED = ("options", "dropped", "warned")
+"""Facts of a compile that a record keeps beside the times."""
+
 
 class AscendBackend:
     """Compiles what is deployed for the chip of a device, as the model's recipe says, and runs it there."""
@@ -62,7 +65,8 @@ class AscendBackend:
             shutil.copyfile(prepared.file(OM), om)
             om.chmod(0o640)
             log = room.scratch / f"{cell.id}.log"
-            job = Job(om=om, cell=cell, recipe=recipe_of(cell), place=place, log=log)
+            compiled = {f"compiled_{name}": str(prepared.facts[name]) for name in RECORDED}
+            job = Job(om=om, compiled=compiled, cell=cell, recipe=recipe_of(cell), place=place, log=log)
             yield AscendSession(job, runner_of(place))
 
 

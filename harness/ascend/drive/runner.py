@@ -6,7 +6,7 @@ is read; the files are then checked one by one by whoever reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -36,9 +36,11 @@ MOST_LOOPS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An offline model on a device: the cell that it answers for, and the log of whatever runs it."""
+    """An offline model on a device: the cell that it answers for, what it was ``compiled`` with, and the log of what
+    runs it."""
 
     om: Path
+    compiled: Mapping[str, str]
     cell: Cell
     recipe: Recipe
     place: Place

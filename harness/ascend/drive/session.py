@@ -58,7 +58,13 @@ class AscendSession:
             with private_folder(Path(tempfile.gettempdir()), "timing") as folder:
                 times = self._runner.time(self._job, folder)
             check_idle(place, "after")
-        return Measurement(clock="device", wall=times.seconds, warm_up=times.warm_up, device=place.named)
+        return Measurement(
+            clock="device",
+            wall=times.seconds,
+            warm_up=times.warm_up,
+            device=place.named,
+            compiled=self._job.compiled,
+        )
 
     def _run(self, window: Window) -> Path:
         with occupied(self._job.place.number, "shared"):
