@@ -22,7 +22,7 @@ from harness.assets import Assets
 from harness.cells import Ask, Scope, asks
 from harness.datasets import Sample
 from harness.model import BATCH, Form, Model, Point, TensorSpec
-from harness.onnx_graph.export import MODEL
+from harness.onnx_graph.edit import MODEL
 from harness.postprocess.recognition import Ctc
 from harness.reference import Asset, DataSet, Reference
 from harness.step import Facts, StepInput, step

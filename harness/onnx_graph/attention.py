@@ -14,8 +14,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
-from harness.onnx_graph.edit import Graph, attribute
-from harness.onnx_graph.export import MODEL
+from harness.onnx_graph.edit import MODEL, Graph, attribute
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
 

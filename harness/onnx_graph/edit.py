@@ -10,6 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+MODEL = "model.onnx"
+"""The file of a form that is an ONNX graph."""
+
 
 class Graph:
     """A graph with its links. Rewrites mutate ``proto`` through it and end with ``finish``."""

@@ -10,12 +10,10 @@ import torch
 from torch import nn
 
 from harness.networks.load import load_network
-from harness.onnx_graph.edit import read_directly
+from harness.onnx_graph.edit import MODEL, read_directly
 from harness.onnx_graph.interface import declare_shapes
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
-
-MODEL = "model.onnx"
 
 
 @step(revision=1, tools=("torch", "onnx"))

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from harness.networks.load import load_network
 from harness.networks.tps import Sampler, Tps
-from harness.onnx_graph.edit import Graph, attribute
-from harness.onnx_graph.export import MODEL, write_graph
+from harness.onnx_graph.edit import MODEL, Graph, attribute
+from harness.onnx_graph.export import write_graph
 from harness.onnx_graph.later import ONNX_DOMAINS, check_with_later
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused

@@ -24,11 +24,10 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
-from harness.onnx_graph.edit import Graph
+from harness.onnx_graph.edit import MODEL, Graph
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
 
-MODEL = "model.onnx"
 LARGEST = float(np.finfo(np.float16).max)
 """65504: of a larger number half precision makes an infinite one."""
 SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)

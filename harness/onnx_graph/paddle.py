@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from harness.onnx_graph.export import MODEL
+from harness.onnx_graph.edit import MODEL
 from harness.onnx_graph.interface import declare_names, declare_shapes
 from harness.process import private_folder, run
 from harness.step import Facts, StepInput, step
