@@ -7,16 +7,18 @@ by a dead output, so every comparison also proves that null outputs fail the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model import TensorSpec
+from harness.sizes import TensorSpec
 from harness.verdict import Answer, Figure, Verdict
 
 ANOTHER = "another sample's output"
+MAP_AXES = 3
+"""Outputs with more axes than these are maps, whose items may rightly be empty."""
 NEVER_UNDECIDED = -1.0
 """A bound below which no lead lies: every item is compared."""
 NOISE_FACTOR = 8.0
@@ -26,11 +28,17 @@ NOISE_FACTOR = 8.0
 @dataclass(frozen=True)
 class Decoded:
     """How decoded answers compare: ``compared`` of ``n`` were decided by a margin over the bound, ``equal`` of them
-    are equal."""
+    are equal. ``shown`` holds what else tells two outputs apart, by the name of its figure."""
 
     n: int
     compared: int
     equal: int
+    shown: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """What else tells them apart, to end a line."""
+        return "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in self.shown.items())
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,11 @@ class Agreement:
             "n": self.n,
             "decoded_equal": self.decoded.equal,
             "decoded_compared": self.decoded.compared,
+            **self.decoded.shown,
         }
         line = (
             f"{promise}: max-abs {self.max_abs:.3g}, bound {self.bound:.3g}, cosine {self.cosine:.8f}, "
-            f"decoded {self.decoded.equal} of {self.decoded.compared} decided, n={self.n}"
+            f"decoded {self.decoded.equal} of {self.decoded.compared} decided{self.decoded.told}, n={self.n}"
         )
         if not self.max_abs <= self.bound or self.decoded.equal < self.decoded.compared:
             return Answer(verdict=Verdict.FAIL, line=f"{line}; worst at {ids[self.worst]}", figures=figures)
@@ -84,7 +93,9 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
         worst=int(distances.argmax()),
         decoded=compare(left, right, bound),
         nulls=tuple(
-            name for name, null in null_outputs(left).items() if passes(name, item_distances(left, null), bound)
+            name
+            for name, null in null_outputs(left).items()
+            if passes(name, item_distances(left, null), bound, maps=left.ndim > MAP_AXES)
         ),
     )
 
@@ -112,19 +123,23 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: Tensor
     left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
     right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
     distances = item_distances(left, right)
-    equal = compare(left, right, NEVER_UNDECIDED).equal
+    decoded, cosines = compare(left, right, NEVER_UNDECIDED), _cosines(left, right)
+    equal = decoded.equal
     figures: dict[str, Figure] = {
         "max_abs": float(distances.max()),
         "median_abs": float(np.median(distances)),
-        "cosine": float(_cosines(left, right).min()),
+        "cosine": float(cosines.min()),
+        "mean_cosine": float(cosines.mean()),
         "n": len(left),
         "decoded_equal": equal,
         "decoded_compared": len(left),
+        **decoded.shown,
     }
     bound = "" if loss.median is None else f" (bound {loss.median:.3g})"
     line = (
         f"lossy: {equal} of {len(left)} answers stay the same, expected at least {loss.equal:.0%} ({loss.because}); "
         f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}{bound}, cosine {figures['cosine']:.8f}"
+        f"{decoded.told}"
     )
     # Shares, not counts: 0.55 * 100 is a little more than 55.
     if not loss.met(equal / len(left), distances):
@@ -142,20 +157,23 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: Tensor
 
 def null_outputs(expected: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Outputs that must not pass for ``expected`` (items first); each is compared with it item by item."""
+    # Along the first axis that holds more than one number: a map has one channel.
+    axis = next((axis for axis, size in enumerate(expected.shape) if axis and size > 1), expected.ndim - 1)
     return {
         "zeros": np.zeros_like(expected),
         "a constant": np.full_like(expected, expected.mean()),
         ANOTHER: np.roll(expected, 1, axis=0),
-        "the output shifted by one": np.roll(expected, 1, axis=1),
+        "the output shifted by one": np.roll(expected, 1, axis=axis),
     }
 
 
-def passes(null: str, distances: NDArray[Any], bound: float) -> bool:
-    """Whether a null output would pass for any item; another sample's, for half of them.
+def passes(null: str, distances: NDArray[Any], bound: float, *, maps: bool = False) -> bool:
+    """Whether a null output would pass for any item; of maps, and another sample's of any output, for half of them.
 
-    A classifier that is sure gives many pictures the very same answer, which is no fault of its outputs.
+    A classifier that is sure gives many pictures the very same answer, and a detector a picture without text an empty
+    map; neither is a fault of its outputs.
     """
-    closest = np.sort(distances)[(len(distances) - 1) // 2] if null == ANOTHER else distances.min()
+    closest = np.sort(distances)[(len(distances) - 1) // 2] if null == ANOTHER or maps else distances.min()
     return bool(closest <= bound)
 
 

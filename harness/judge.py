@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, product
 from typing import Protocol
 
 from harness.claim import Claim
@@ -81,19 +82,123 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How a value of a metric is made of its counts: the ``share`` of samples that a column counts, or one less the
-    mean of the distances that it sums."""
+class Pooled:
+    """One sum over n pictures divided by another, such as boxes found by boxes that are there.
+
+    ``spread`` is the variance of that ratio, as pictures vary: boxes of one picture are no independent samples.
+    """
+
+    top: float
+    bottom: float
+    n: int
+    complete: bool
+    spread: float
+
+    @property
+    def value(self) -> float:
+        """top / bottom, 0 where nothing is below."""
+        return self.top / self.bottom if self.bottom else 0.0
+
+    @property
+    def counted(self) -> str:
+        """``120/296 over n=40``."""
+        return f"{self.top:.0f}/{self.bottom:.0f} over n={self.n}"
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The two-sided interval of the ratio behind these pictures (linearised, Student's t); of fewer than
+        ``LEAST_PICTURES`` all that is possible."""
+        from scipy.stats import t
+
+        if self.n < LEAST_PICTURES or not self.bottom:
+            return 0.0, 1.0
+        half = float(t.ppf((1 + confidence) / 2, self.n - 1)) * math.sqrt(self.spread)
+        return max(0.0, self.value - half), min(1.0, self.value + half)
+
+
+LEAST_PICTURES = 20
+"""The variance that so few pictures show is no measure of how they vary."""
+
+
+class Measure(Protocol):
+    """How a value of a metric is made of its summed counts, of which ``n`` is one."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The counts that it is made of."""
+        ...
+
+    def of(self, counts: Mapping[str, float], *, complete: bool) -> Share | Mean | Pooled:
+        """The value of these counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The share of samples that a column counts."""
+
+    column: str = "hits"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.column,)
+
+    def of(self, counts: Mapping[str, float], *, complete: bool) -> Share:
+        """The share of n."""
+        return Share(int(counts[self.column]), int(counts["n"]), complete)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """One less the mean of the distances, each in [0, 1], that a column sums."""
 
     column: str
-    share: bool = True
 
-    def of(self, counts: Mapping[str, float], *, complete: bool) -> Share | Mean:
-        """The value of these counts, of which ``n`` is one."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.column,)
+
+    def of(self, counts: Mapping[str, float], *, complete: bool) -> Mean:
+        """The mean over n."""
         n = int(counts["n"])
-        if self.share:
-            return Share(int(counts[self.column]), n, complete)
         return Mean(n - counts[self.column], n, complete)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The sum of the ``top`` columns over all samples divided by that of the ``bottom`` columns; a column named twice
+    counts twice. A metric with such values also counts ``products`` of these columns, which tell how samples vary."""
+
+    top: tuple[str, ...]
+    bottom: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column above and below, once, in alphabetical order, and their products."""
+        named = sorted({*self.top, *self.bottom})
+        return (*named, *products(named))
+
+    def of(self, counts: Mapping[str, float], *, complete: bool) -> Pooled:
+        """The ratio of the sums, and its variance, linearised: that of top - ratio * bottom a sample."""
+        top, bottom = (sum(counts[name] for name in side) for side in (self.top, self.bottom))
+        n, ratio = int(counts["n"]), top / bottom if bottom else 0.0
+        squares = (
+            _moment(counts, self.top, self.top)
+            - 2 * ratio * _moment(counts, self.top, self.bottom)
+            + ratio**2 * _moment(counts, self.bottom, self.bottom)
+        )
+        spread = max(0.0, squares) * n / (n - 1) / bottom**2 if n > 1 and bottom else 0.0
+        return Pooled(top, bottom, n, complete, spread)
+
+
+def products(columns: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns that count products of two of these, squares included."""
+    return tuple(f"{a}*{b}" for a, b in combinations_with_replacement(sorted(columns), 2))
+
+
+def _moment(counts: Mapping[str, float], left: Sequence[str], right: Sequence[str]) -> float:
+    return sum(counts["*".join(sorted(pair))] for pair in product(left, right))
 
 
 def upper_bound(measured: Measured, confidence: float = 0.95) -> float:

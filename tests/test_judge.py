@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from harness.claim import Claim
-from harness.judge import Mean, Measure, Share, judge, upper_bound
+from harness.judge import Hits, Mean, Share, Similarity, judge, upper_bound
 from harness.verdict import Verdict
 
 CLAIM = Claim(metric="acc", printed="0.8479", hits=10232, n=12067, source="a guide")
@@ -141,9 +141,9 @@ class TestMeans:
     @given(NUMBERS)
     def test_a_measure_makes_a_mean_of_similarities_from_summed_distances(self, numbers):
         counts = {"hits": 1, "n": len(numbers), "distance": sum(numbers)}
-        found = Measure("distance", share=False).of(counts, complete=True)
+        found = Similarity("distance").of(counts, complete=True)
         assert found.value == pytest.approx(1 - sum(numbers) / len(numbers))
-        assert Measure("hits").of(counts, complete=False) == Share(1, len(numbers), False)
+        assert Hits().of(counts, complete=False) == Share(1, len(numbers), False)
 
     def test_a_claim_on_one_part_says_which(self):
         claim = Claim(metric="acc", printed="0.5", hits=1, n=2, part="SVT", source="the test")

@@ -19,11 +19,13 @@ class Sample:
     """One sample: an id that is stable across runs, its content, and its truth.
 
     The content is bytes as they are stored: an encoded picture, or the raw numbers of a tensor prepared by others.
+    ``size`` is height and width of the picture, in pixels, where the truth tells places in it.
     """
 
     id: str
     content: bytes
     truth: str
+    size: tuple[int, int] | None = None
 
 
 class DataError(Broken):

@@ -23,6 +23,10 @@ class Metric(Protocol):
         """The counts of one sample, one number a column."""
         ...
 
+    def faults(self, counts: Sequence[float]) -> float:
+        """How wrong one sample was answered, by its counts; 0 where it was not."""
+        ...
+
     def value(self, sums: Sequence[float]) -> Mapping[str, float]:
         """The metrics that the summed counts give, by name."""
         ...

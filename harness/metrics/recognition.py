@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rapidfuzz.distance import Levenshtein
 
-from harness.judge import Measure
+from harness.judge import Hits, Similarity
 from harness.postprocess.recognition import LOWER
 
 
@@ -44,9 +44,9 @@ class Words:
     columns = ("hits", "n", "distance", "folded_hits", "unspellable")
     measures = MappingProxyType(
         {
-            "acc": Measure("hits"),
-            "norm_edit_dis": Measure("distance", share=False),
-            "acc_folded": Measure("folded_hits"),
+            "acc": Hits(),
+            "norm_edit_dis": Similarity("distance"),
+            "acc_folded": Hits("folded_hits"),
         }
     )
 
@@ -57,6 +57,10 @@ class Words:
         distance = Levenshtein.normalized_distance(found, wanted)
         unspellable = self.alphabet is not None and not set(label) <= self.alphabet
         return (int(found == wanted), 1, distance, int(folded(predicted) == folded(truth)), int(unspellable))
+
+    def faults(self, counts: Sequence[float]) -> float:
+        """1 for a miss."""
+        return 1 - counts[0]
 
     def value(self, sums: Sequence[float]) -> Mapping[str, float]:
         """``acc``, ``norm_edit_dis`` and ``acc_folded``; of no samples 0, 1 and 0, as upstream, where epsilon is."""
