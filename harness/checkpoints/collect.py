@@ -4,7 +4,9 @@ network's own keys; and a published Paddle program as it is."""
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,11 @@ TRAINED = ".pdparams"
 
 @step(revision=1, tools=("torch", "safetensors", "numpy"))
 def collect(given: StepInput, out: Path) -> Facts:
-    """The weights of the source files, or those that ``initialise`` draws from ``seed`` where there are none."""
+    """The weights of the source files, or those that ``initialise`` draws from ``seed`` where there are none.
+
+    Left out is what the network names in ``unused_keys``, nothing else; the facts count it by pattern.
+    """
+    dropped: Mapping[str, int] = {}
     network = partial(resolve(given.network), **given.network_params)
     if not given.sources:
         draw = resolve(str(given.params["initialise"]))
@@ -55,10 +61,26 @@ def collect(given: StepInput, out: Path) -> Facts:
     else:
         # Networks that were published under several spellings of their keys say which is theirs.
         own_key = getattr(network.func, "canonical_key", str)
-        state = {own_key(key): tensor for key, tensor in _read(given.sources[0], network).items()}
+        found = {own_key(key): tensor for key, tensor in _read(given.sources[0], network).items()}
+        state, dropped = without(found, getattr(network(), "unused_keys", ()))
     whole = {key: (value.float() if value.is_floating_point() else value).contiguous() for key, value in state.items()}
     save_file(whole, out / WEIGHTS)
-    return {"keys": len(whole)}
+    facts = {"keys": len(whole)}
+    if not dropped:
+        return facts
+    return facts | {"dropped": sum(dropped.values()), "dropped_keys": listed(dropped)}
+
+
+def without(state: Mapping[str, Tensor], patterns: Sequence[str]) -> tuple[dict[str, Tensor], Mapping[str, int]]:
+    """The state less the keys that match a pattern, and how many keys matched which."""
+    first = {key: next((pattern for pattern in patterns if fnmatchcase(key, pattern)), "") for key in state}
+    kept = {key: tensor for key, tensor in state.items() if not first[key]}
+    return kept, Counter(pattern for pattern in first.values() if pattern)
+
+
+def listed(dropped: Mapping[str, int]) -> str:
+    """Counts by pattern in one line: ``backbone.fc.* 2, decoder.thresh.* 16``."""
+    return ", ".join(f"{pattern} {count}" for pattern, count in sorted(dropped.items()))
 
 
 @step(revision=1, tools=("protobuf",))

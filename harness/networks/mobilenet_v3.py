@@ -1,5 +1,9 @@
-"""MobileNetV3 as PaddleOCR builds it for text lines (``rec_mobilenet_v3.py``): strides that keep the width, squeeze and
-excitation with a hard sigmoid of slope 0.2, and widths rounded to multiples of 8 (Howard et al., arXiv:1905.02244)."""
+"""MobileNetV3 as PaddleOCR builds it (Howard et al., arXiv:1905.02244), widths rounded to multiples of 8.
+
+The small network is for text lines (``rec_mobilenet_v3.py``): strides that keep the width, and squeeze and excitation
+with a hard sigmoid of slope 0.2. The large one is for scenes (``det_mobilenet_v3.py`` with ``disable_se``): features at
+four strides, without squeeze and excitation.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +45,33 @@ SMALL = (
     Unit(5, 576, 96, True, True, (1, 1)),
 )
 STEM, LAST = 16, 576
+# The large network. Its stages end before the strides after the first, and after the last unit.
+LARGE = (
+    (
+        Unit(3, 16, 16, False, False, (1, 1)),
+        Unit(3, 64, 24, False, False, (2, 2)),
+        Unit(3, 72, 24, False, False, (1, 1)),
+    ),
+    (
+        Unit(5, 72, 40, False, False, (2, 2)),
+        Unit(5, 120, 40, False, False, (1, 1)),
+        Unit(5, 120, 40, False, False, (1, 1)),
+    ),
+    (
+        Unit(3, 240, 80, False, True, (2, 2)),
+        Unit(3, 200, 80, False, True, (1, 1)),
+        Unit(3, 184, 80, False, True, (1, 1)),
+        Unit(3, 184, 80, False, True, (1, 1)),
+        Unit(3, 480, 112, False, True, (1, 1)),
+        Unit(3, 672, 112, False, True, (1, 1)),
+    ),
+    (
+        Unit(5, 672, 160, False, True, (2, 2)),
+        Unit(5, 960, 160, False, True, (1, 1)),
+        Unit(5, 960, 160, False, True, (1, 1)),
+    ),
+)
+LARGE_LAST = 960
 
 
 def scaled(channels: float, divisor: int = 8) -> int:
@@ -100,4 +131,28 @@ class MobileNetV3Small(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         found: Tensor = self.pool(self.conv2(self.blocks(self.conv1(pictures))))
+        return found
+
+
+class MobileNetV3Large(nn.Module):
+    """B x 3 x H x W -> the features of four stages at 1/4, 1/8, 1/16 and 1/32, of ``out_channels`` each."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        before, last = scaled(STEM * scale), scaled(LARGE_LAST * scale)
+        self.conv = ConvBNLayer((3, before), 3, (2, 2), 1, nn.Hardswish())
+        stages = [nn.Sequential() for _ in LARGE]
+        for stage, units in zip(stages, LARGE, strict=True):
+            for unit in units:
+                stage.append(ResidualUnit(before, unit, scale))
+                before = scaled(unit.channels * scale)
+        stages[-1].append(ConvBNLayer((before, last), 1, (1, 1), 1, nn.Hardswish()))
+        self.stage0, self.stage1, self.stage2, self.stage3 = stages
+        self.out_channels = (*(scaled(units[-1].channels * scale) for units in LARGE[:-1]), last)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        found, features = [], self.conv(pictures)
+        for stage in (self.stage0, self.stage1, self.stage2, self.stage3):
+            features = stage(features)
+            found.append(features)
         return found

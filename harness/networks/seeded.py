@@ -27,7 +27,8 @@ def condition(network: nn.Module, seed: int) -> dict[str, Tensor]:
     state = network.state_dict()
     rng = np.random.default_rng(seed)
     gains: Mapping[str, float] = getattr(network, "seeded_gains", {})
-    last = [key for key, tensor in state.items() if tensor.ndim == 2 and "rnn.weight" not in key][-1]
+    linear = [key for key, tensor in state.items() if tensor.ndim == 2 and "rnn.weight" not in key]
+    last = linear[-1] if linear else ""
     convolution: float = getattr(network, "seeded_convolution", 1.0)
     drawn = {}
     for key, tensor in state.items():
