@@ -87,6 +87,37 @@ class TestWeights:
         assert answer(lowered(model), 1, 2, 4) == [1, 2, 4]
         assert in_half(lowered(model)) == {"x", "c", "y"}
 
+    def test_the_statistics_of_a_normalisation_stay_in_single_precision(self):
+        """Variances of published networks are over the largest half. Scale and bias are rounded, also where one tensor
+        is the variance too."""
+        norm = helper.make_node("BatchNormalization", ["x", "scale", "bias", "mean", "variance"], ["y"], epsilon=0.0)
+        rows = {name: np.full(3, value, np.float32) for name, value in (("scale", 2049), ("bias", 2051))}
+        statistics = {"mean": np.full(3, 2049, np.float32), "variance": np.full(3, 2.0**18, np.float32)}
+        model = lowered(graph_of(norm, **rows, **statistics))
+        assert in_half(model) == {"x", "scale", "bias", "y"}
+        assert answer(model, 2048, 2048, 2048) == [2052 - 4] * 3
+        shared = helper.make_node("BatchNormalization", ["x", "scale", "bias", "mean", "scale"], ["y"], epsilon=0.0)
+        assert lowered(graph_of(shared, **rows, **statistics)).graph.node[-3].input[4] == "scale"
+
+    def test_between_a_convolution_and_the_normalisation_that_alone_reads_it_nothing_is_rounded(self):
+        """Compilers make one layer of the two; what is between them may be over the largest half."""
+        conv = helper.make_node("Conv", ["x", "w"], ["c"])
+        norm = helper.make_node("BatchNormalization", ["c", "one", "zero", "zero", "big"], ["y"], epsilon=0.0)
+        rows = {"one": np.ones(1), "zero": np.zeros(1), "big": np.full(1, 2.0**20), "w": np.full((1, 1, 1, 1), 2.0**10)}
+        rows = {name: value.astype(np.float32) for name, value in rows.items()}
+
+        def model(*more: onnx.NodeProto) -> onnx.ModelProto:
+            found = graph_of(conv, norm, *more, **rows)
+            for value in (*found.graph.input, *found.graph.output):
+                value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [1, 1, 1, 1]))
+            return found
+
+        assert in_half(lowered(model())) == {"x", "w", "one", "zero", "y"}
+        assert run(lowered(model()), np.full((1, 1, 1, 1), 128, np.float32))[0].item() == 128
+        shared = model(helper.make_node("Relu", ["c"], ["r"]))
+        shared.graph.output.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, [1, 1, 1, 1]))
+        assert "c" in in_half(lowered(shared))
+
 
 class TestCoordinates:
     def test_a_shape_is_no_way_to_coordinates(self):

@@ -10,14 +10,15 @@ others it inserts casts of its own, and removes each pair that meets. The graph 
 is therefore hardly rounded at all between its inputs and its outputs. (It also clamps weights, leaves Min, Max and
 Range in single precision, and rounds between two operators that are to stay in it.)
 
-Not foretold: a compiler that fuses operators rounds less often, and the states inside an LSTM, which is one operator,
+A convolution and the normalisation behind it count as one operator. Not foretold: a compiler that fuses others rounds
+less often, and the states inside an LSTM, which is one operator,
 are not rounded from step to step. Nor need an infinite number reach the outputs, where a check of outputs would see it:
 an LSTM of ONNX Runtime makes finite numbers of any. That nothing overflows is what the question *range* tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,16 @@ HALF = ".half"
 """Ends the name of a value as it is stored in half precision."""
 UNTOUCHED = ("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "STRING")
 """What is no floating-point number stays what it is."""
+SINGLE = {"BatchNormalization": 3}
+"""Operators whose inputs from a place on stay in single precision. Mean and variance of a normalisation have a type of
+their own beside halves (ONNX from opset 14), and compilers work them into weights before they round."""
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 PASSED_ON = {"Concat", "Flatten", "Gather", "MaxPool", "OneHot", "Relu", "Reshape", "Slice", "Split", "Squeeze"}
 PASSED_ON |= {"Transpose", "Unsqueeze"}
 """Operators whose results are among their operands, or zero: they give halves of halves, and need no rounding."""
 
 
-@step(revision=1, tools=("onnx",))
+@step(revision=2, tools=("onnx",))
 def to_half(given: StepInput, out: Path) -> Facts:
     """``model.onnx`` in half precision, with the parent's float32 inputs and outputs.
 
@@ -125,6 +130,20 @@ def spoilt_weights(single: onnx.ModelProto, half: onnx.ModelProto) -> dict[str, 
     return found
 
 
+def joined(graph: Graph) -> Iterator[str]:
+    """The results of convolutions that a normalisation alone reads: compilers make one layer of the two, so no device
+    holds what is between them."""
+    shown = {output.name for output in graph.proto.output}
+    readers: dict[str, list[tuple[str, int]]] = {}
+    for node in graph.proto.node:
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node.op_type, place))
+    for node in graph.proto.node:
+        alone = set(readers.get(node.output[0], ())) == {("BatchNormalization", 0)}
+        if node.op_type in CONVOLUTIONS and alone and node.output[0] not in shown:
+            yield node.output[0]
+
+
 class _Lowering:
     """Puts casts around the nodes of a graph, in their order."""
 
@@ -138,6 +157,7 @@ class _Lowering:
             for name in node.output
             if name
         }
+        self._joined = set(joined(graph))
         self._read: set[str] = set()
         if unknown := keep - {name for node in graph.proto.node for name in node.output}:
             raise Refused(f"{min(unknown)} is to stay in single precision, but no node of the graph makes it")
@@ -148,10 +168,12 @@ class _Lowering:
             return [node]
         if any(each.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for each in node.attribute):
             raise Refused(f"{_told(node)}: holds a graph of its own, which would stay in single precision")
-        loose = [name for name in node.input if name not in self._lowered and self._types.get(name) == "FLOAT"]
+        end = SINGLE.get(node.op_type, len(node.input))
+        loose = [name for name in node.input[:end] if name not in self._lowered and self._types.get(name) == "FLOAT"]
         before = [new for name in dict.fromkeys(loose) for new in self._operand(name)]
-        node.input[:] = [f"{name}.rounded" if name in loose else name for name in node.input]
-        results = [name for name in node.output if self._is_float(node, name) and node.op_type not in PASSED_ON]
+        node.input[:end] = [f"{name}.rounded" if name in loose else name for name in node.input[:end]]
+        rounded = set(node.output) - self._joined if node.op_type not in PASSED_ON else set()
+        results = [name for name in node.output if self._is_float(node, name) and name in rounded]
         node.output[:] = [f"{name}.exact" if name in results else name for name in node.output]
         behind = [new for name in results for new in _round(f"{name}.exact", name + HALF, name)]
         return [*before, node, *behind]
