@@ -88,8 +88,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _save(network: nn.Module, path: Path) -> Path:
-    """The state in half precision; counters keep their type."""
-    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    """The state in half precision, but for what would not fit: counters, and the running statistics of normalisations.
+    A layer before one of these may grow freely, and its variance grows by the square."""
+    state = {
+        key: value if "running_" in key or not value.is_floating_point() else value.half()
+        for key, value in network.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in state.items()}, path)
     path.chmod(0o644)  # safetensors writes for the owner alone
@@ -132,9 +136,9 @@ def _score(model: Model, reference: Reference, scratch: Path, folders: tuple[Pat
         for ask in asks("accuracy", {model.name: changed}, found)
         if (ask.reference, ask.form) == (reference.name, model.deployed(reference))
     )
-    task = Task.of(model)
+    task = Task.of(changed.at(ask.at.point), reference)
     answer = ask_accuracy(Workbench(Store(scratch / "store"), Assets(folders), scratch), ask)
-    return {name: answer.figures[name] for name in task.metric.columns}
+    return {name: answer.figures[name] for name in (*task.metric.columns, *task.metric.measures)}
 
 
 def _say(line: str) -> None:
