@@ -33,8 +33,8 @@ COMPARE = f"""{RUNS}
 exit codes:
   0  nothing got worse
   1  something got worse: a verdict turned to fail, broken or inconclusive, an answer vanished or is skipped now,
-     a new answer is fail or broken, more samples were lost than gained with p < 0.05, or a latency ratio is above
-     --limit
+     a new answer is fail or broken, more samples were lost than gained with p < 0.05 (of detectors: the 95% interval
+     of the difference of hmean lies below 0), or a latency ratio is above --limit
   2  nothing got worse, but something that both measured cannot be compared (other weights, reference, clock, metric
      or samples, outcomes missing), one alone was made with stand-in tools, or they have no answer in common; also:
      no such run, or wrong usage
@@ -89,7 +89,7 @@ def _save(path: Path, text: str) -> None:
 
 def _compare(given: argparse.Namespace) -> int:
     a, b = (read(find(run, given.results)) for run in (given.a, given.b))
-    found = compare(a, b, given.limit)
+    found = compare(a, b, given.limit, load_models(given.models))
     _print(render_comparison(found))
     return found.exit_code
 
@@ -136,9 +136,7 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     add("--html", action="store_true", help=f"save {PAGE} too: all of the record as one page for a browser")
     out = f"save the report here, not as {REPORT}; with --html the page lies beside it, ending in .html"
     add("--out", metavar="FILE", type=_path, help=out)
-    models = "folder of further declarations, as in the run; repeatable"
-    add("--models", metavar="DIR", type=_path, action="append", default=[], help=models)
-    add("--results", metavar="DIR", type=_path, default=RESULTS, help="where latest looks (default: %(default)s)")
+    _add_where(parser)
     parser.set_defaults(command=_render)
 
 
@@ -148,8 +146,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     add("b", metavar="B", help="the later run")
     limit = "the latency ratio B / A above which B got worse (default: ratios are shown, not judged)"
     add("--limit", metavar="R", type=_limit, help=limit)
-    add("--results", metavar="DIR", type=_path, default=RESULTS, help="where latest looks (default: %(default)s)")
+    _add_where(parser)
     parser.set_defaults(command=_compare)
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    """Adds where declarations and runs are looked for."""
+    models = "folder of further declarations, as in the run; repeatable"
+    parser.add_argument("--models", metavar="DIR", type=_path, action="append", default=[], help=models)
+    results = "where latest looks (default: %(default)s)"
+    parser.add_argument("--results", metavar="DIR", type=_path, default=RESULTS, help=results)
 
 
 def _path(text: str) -> Path:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from harness.claim import Claim
-from harness.declaration import DeclarationError
-from harness.judge import Mean, Measure, Share, judge
+from harness.judge import Hits, Mean, Measure, Pooled, Ratio, Share, judge
 from harness.model import Model
-from harness.registry import resolve
 from harness.verdict import Verdict
 from reports.claims import Published, accuracy_claims, figure_of
 from reports.groups import grouped
+from reports.measures import measures, named, sets
 from reports.record import Record, Recorded, RecordError, answers_to
 from reports.text import NONE
 from reports.verdicts import SEVERITY, shown
 
-HITS = Measure("hits")
+HITS = Hits()
+NEAR = 1e-4
+"""A share of hits is as near to the value of its metric, which may add a little to n."""
 HEADER = ("reference", "metric", "hits/n", "value", "95%", "claim", "floor", "verdict")
 
 
@@ -34,7 +35,7 @@ class Measured:
     answer: Recorded
     metric: str
     value: float | None
-    share: Share | Mean | None
+    share: Share | Mean | Pooled | None
     claim: Claim | None
     today: Verdict
 
@@ -84,7 +85,7 @@ def measured(record: Record, claims: list[Published], models: Mapping[str, Model
     return [
         row
         for answer in answers
-        for row in _rows(answer, accuracy_claims(claims, answer), _measures(models.get(answer.model)))
+        for row in _rows(answer, accuracy_claims(claims, answer), measures(models.get(answer.model)))
     ]
 
 
@@ -94,19 +95,19 @@ def metrics(rows: Sequence[Measured]) -> str:
 
 
 @cache
-def _interval(share: Share | Mean) -> tuple[float, float]:
+def _interval(share: Share | Mean | Pooled) -> tuple[float, float]:
     """The interval, found once: it takes tens of milliseconds, and many batches have the same hits."""
     return share.interval()
 
 
 @cache
-def _today(claim: Claim, share: Share | Mean) -> Verdict:
+def _today(claim: Claim, share: Share | Mean | Pooled) -> Verdict:
     return judge(claim, share)[0]
 
 
-def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Measure]) -> list[Measured]:
-    """A row for each claim, or for the answer itself without one, and one for each set that no claim is about."""
-    shares = [_share(answer, measures.get(claim.metric, HITS), claim.part, claim.n) for claim in claims]
+def _rows(answer: Recorded, claims: Sequence[Claim], known: Mapping[str, Measure]) -> list[Measured]:
+    """A row for each claim, and for what no claim is about: see ``_unclaimed``."""
+    shares = [_share(answer, known, claim.metric, claim.part, claim.n) for claim in claims]
     judged = [_today(claim, share) for claim, share in zip(claims, shares, strict=True) if share is not None]
     today = min([*judged, *_goldens(answer)], key=SEVERITY.index) if judged else answer.verdict
     rows = [
@@ -120,22 +121,29 @@ def _rows(answer: Recorded, claims: Sequence[Claim], measures: Mapping[str, Meas
         )
         for claim, share in zip(claims, shares, strict=True)
     ]
-    name = (answer.text("metric") or NONE).partition(":")[0]
-    for part in ["", *sets(answer)]:
-        if not any(claim.part == part for claim in claims) and (part or not claims):
-            named = f"{part}: {name}" if part else name
-            # Of the pooled sets there may have been none to read: then nothing is the share of nothing.
-            nothing = not part and answer.count("n") == 0 and answer.number(named) is None
-            share = None if nothing else _share(answer, HITS, part, answer.count(f"{part}: n"))
-            value = share.value if share and answer.number(named) is None else answer.number(named)
-            metric = f"{part} {name}" if part else name
-            rows.append(Measured(answer=answer, metric=metric, value=value, share=share, claim=None, today=today))
+    for part, name in _unclaimed(answer, claims, known):
+        figure = answer.number(f"{part}: {name}" if part else name)
+        # Of the pooled sets there may have been none to read: then nothing is the share of nothing.
+        nothing = not part and answer.count("n") == 0 and figure is None
+        share = None if nothing else _share(answer, known, name, part, answer.count(f"{part}: n"))
+        value = share.value if share and figure is None else figure
+        metric = f"{part} {name}" if part else name
+        rows.append(Measured(answer=answer, metric=metric, value=value, share=share, claim=None, today=today))
     return rows
 
 
-def sets(answer: Recorded) -> list[str]:
-    """The sets of samples that an answer counted one by one."""
-    return [name.removesuffix(": n") for name in answer.figures if name.endswith(": n")]
+def _unclaimed(answer: Recorded, claims: Sequence[Claim], known: Mapping[str, Measure]) -> list[tuple[str, str]]:
+    """Parts and values that stand in rows without a claim: the metric's own where there is no claim at all, ratios
+    beside it, which say little alone, and the metric's own of each set that no claim is about."""
+    own = named(answer) or NONE
+    pooled = dict.fromkeys([] if claims else [own])
+    claimed = {claim.metric for claim in claims if not claim.part}
+    for name, measure in known.items():
+        counted = all(column in answer.figures for column in measure.columns)
+        if isinstance(measure, Ratio) and counted and name not in claimed:
+            pooled[name] = None
+    parts = [part for part in sets(answer) if not any(claim.part == part for claim in claims)]
+    return [*(("", name) for name in pooled), *((part, own) for part in parts)]
 
 
 def _goldens(answer: Recorded) -> list[Verdict]:
@@ -144,30 +152,29 @@ def _goldens(answer: Recorded) -> list[Verdict]:
     return [] if bound is None or (worst is not None and worst <= bound) else [Verdict.FAIL]
 
 
-def _measures(model: Model | None) -> Mapping[str, Measure]:
-    """How the values of a model's metric are made of its counts; nothing is known of a model that is not declared, or
-    whose metric is not here."""
-    try:
-        return {} if model is None else dict(resolve(model.metric).measures)
-    except DeclarationError:
-        return {}
-
-
-def _share(answer: Recorded, measure: Measure, part: str, n_of_part: int | None) -> Share | Mean | None:
+def _share(
+    answer: Recorded, known: Mapping[str, Measure], name: str, part: str, n_of_part: int | None
+) -> Share | Mean | Pooled | None:
     """What an accuracy answer measured, in all or of a part that is whole with so many samples; nothing where its
-    metric has no such counts. Raises ``RecordError`` where they are impossible."""
+    metric has no such counts. A value that is not known is one of hits, if that is what they give. Raises
+    ``RecordError`` where counts are impossible."""
     prefix = f"{part}: " if part else ""
-    if prefix + measure.column not in answer.figures:
+    measure = known.get(name, HITS)
+    if any(prefix + column not in answer.figures for column in measure.columns):
         return None
-    found, n = answer.number(prefix + measure.column), answer.count(f"{prefix}n")
-    if found is None or n is None or not 0 <= found <= n or n == 0:
-        raise RecordError(
-            f"{answer.key}: {measure.column} {found} of n {n} is no share; the record was changed after it was written"
-        )
+    counts = {column: answer.number(prefix + column) for column in measure.columns}
+    n = answer.count(f"{prefix}n")
+    sound = {column: found for column, found in counts.items() if found is not None and found >= 0}
+    made = measure.of({**sound, "n": n}, complete=False) if n and len(sound) == len(counts) else None
+    if made is None or not 0 <= made.value <= 1:
+        shown = ", ".join(f"{column} {found}" for column, found in counts.items())
+        raise RecordError(f"{answer.key}: {shown} of n {n} is no share; the record was changed after it was written")
     complete = answer.figures.get("complete") is True
     if part:
         complete = answer.figures.get("whole") is True and n == n_of_part
-    return measure.of({measure.column: found, "n": n}, complete=complete)
+    value = answer.number(prefix + name)
+    guessed = name not in known and value is not None and abs(made.value - value) > NEAR
+    return None if guessed else replace(made, complete=complete)
 
 
 def _printed(claim: Claim) -> str:

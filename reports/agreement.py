@@ -16,14 +16,16 @@ _DECODED = ("decoded_equal", "decoded_compared")
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
-    """The worst max-abs over the points of an edge with the bound of that point, the smallest cosine, and how many
-    decoded answers are equal."""
+    """The worst max-abs over the points of an edge with the bound of that point, the smallest cosine and mean of
+    cosines, how many decoded answers are equal, and of maps the smallest share that both have over the threshold."""
 
     worst: Recorded
     points: int
     cosine: float | None
+    mean: float | None
     equal: int
     compared: int
+    mask_iou: float | None
 
     @property
     def over(self) -> bool:
@@ -40,9 +42,14 @@ class Distance:
         where = f"{self.worst.point}, worst of {self.points}" if self.points > 1 else f"{self.worst.point}"
         return (
             f"{self.worst.number('max_abs'):.3g} ({limit}; {where})",
-            NONE if self.cosine is None else _cosine(self.cosine),
-            f"{self.equal}/{self.compared}",
+            self._likeness(),
+            f"{self.equal}/{self.compared}" + ("" if self.mask_iou is None else f", mask IoU {self.mask_iou:.4f}"),
         )
+
+    def _likeness(self) -> str:
+        if self.cosine is None:
+            return NONE
+        return _cosine(self.cosine) + ("" if self.mean is None else f" (mean {_cosine(self.mean)})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +95,20 @@ def _distances(answers: Sequence[Recorded]) -> dict[str, Distance]:
 
 
 def _distance(answers: Sequence[Recorded]) -> Distance:
-    cosines = [cosine for answer in answers if (cosine := answer.number("cosine")) is not None]
     equal, compared = (sum(answer.count(name) or 0 for answer in answers) for name in _DECODED)
     return Distance(
         worst=max(answers, key=_excess),
         points=len(answers),
-        cosine=min(cosines, default=None),
+        cosine=_least(answers, "cosine"),
+        mean=_least(answers, "mean_cosine"),
         equal=equal,
         compared=compared,
+        mask_iou=_least(answers, "mask_iou"),
     )
+
+
+def _least(answers: Sequence[Recorded], name: str) -> float | None:
+    return min((found for answer in answers if (found := answer.number(name)) is not None), default=None)
 
 
 def _excess(answer: Recorded) -> tuple[bool, float]:

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.model import Model, Point
+from harness.judge import Measure
+from harness.model import Model
 from harness.provenance import stands_in
 from harness.reference import Reference
 from harness.verdict import Verdict
 from reports.groups import Group, group_of
+from reports.measures import measure_of
 from reports.order import natural_order
 from reports.pairs import answered
 from reports.record import Record, Recorded, answers_to
@@ -55,15 +57,17 @@ class Kept(NamedTuple):
 class Arms:
     """The three arms of a deployed form under one reference, for the cells ``group`` of one kind of device.
 
-    ``accuracy`` holds their answers at one point, nothing where there is none; ``converted``, ``ran`` and ``both`` the
-    steps from the first to the second, the second to the third and the first to the third. ``agreement`` is the answer
-    of the device's edge, ``here`` and ``there`` what the second and the third arm keep of the first, and ``range`` says
-    whether the device's precision holds what the first computes. ``stands_in`` where no device but a stand-in answered.
+    ``accuracy`` holds their answers at one point, nothing where there is none, and ``measure`` how their value is made;
+    ``converted``, ``ran`` and ``both`` are the steps from the first to the second, the second to the third and the
+    first to the third. ``agreement`` is the answer of the device's edge, ``here`` and ``there`` what the second and the
+    third arm keep of the first, and ``range`` says whether the device's precision holds what the first computes.
+    ``stands_in`` where no device but a stand-in answered.
     """
 
     group: Group
     reference: str
     accuracy: tuple[Recorded | None, ...]
+    measure: Measure | None
     converted: Step | None
     ran: Step | None
     both: Step | None
@@ -80,7 +84,7 @@ class Arms:
         kept = ", ".join(NONE if each.equal is None else f"{each.equal}/{each.n}" for each in (self.here, self.there))
         return (
             self.reference,
-            *(_scored(answer, since) for answer, since in zip(self.accuracy, steps, strict=True)),
+            *(_scored(*each, self.measure) for each in zip(self.accuracy, steps, strict=True)),
             f"{kept} ({self.agreement.point})" if self.agreement else kept,
             ", ".join(NONE if each.median is None else f"{each.median:.3g}" for each in (self.here, self.there)),
             NONE if self.between is None else f"{self.between:.3g}",
@@ -183,8 +187,9 @@ def _arms(record: Record, model: Model, backend: str, reference: Reference) -> A
     second = Group(model.name, lowered.name, HERE, precision) if lowered else None
     groups = (first, second, device)
     accuracy = _at_one_point(
-        [_answers(record, "accuracy", group, reference.name) for group in groups], Point(batch=model.accuracy_batch).id
+        [_answers(record, "accuracy", group, reference.name) for group in groups], model.judged(reference).id
     )
+    measure = next((measure_of(answer, {model.name: model}) for answer in accuracy if answer), None)
     alone, agreement = (_worst(_answers(record, "agreement", group, reference.name)) for group in (second, device))
     said = [answer for answer in (accuracy[2], agreement) if answer is not None]
     there = _kept(agreement, "decoded_equal", "median_abs")
@@ -193,9 +198,10 @@ def _arms(record: Record, model: Model, backend: str, reference: Reference) -> A
         group=device,
         reference=reference.name,
         accuracy=accuracy,
-        converted=step(record, accuracy[0], accuracy[1]),
-        ran=step(record, accuracy[1], accuracy[2]),
-        both=step(record, accuracy[0], accuracy[2]),
+        measure=measure,
+        converted=step(record, accuracy[0], accuracy[1], measure),
+        ran=step(record, accuracy[1], accuracy[2], measure),
+        both=step(record, accuracy[0], accuracy[2], measure),
         agreement=agreement,
         here=_kept(alone, "decoded_equal", "median_abs") if here.equal is None else here,
         there=there,
@@ -240,14 +246,14 @@ def _measured(answer: Recorded | None) -> bool:
     return answer is not None and answer.count("n") is not None
 
 
-def _scored(answer: Recorded | None, since: Step | None) -> str:
+def _scored(answer: Recorded | None, since: Step | None, measure: Measure | None) -> str:
     """``486/500 0.9720 (-2 hits; lost 3, gained 1)``; the verdict alone where there is no figure."""
     if answer is None:
         return NONE
     if not _measured(answer):
         return shown(answer.verdict)
     figure = value(answer)
-    text = counted(answer) if figure is None else f"{counted(answer)} {figure:.4f}"
+    text = counted(answer, measure) if figure is None else f"{counted(answer, measure)} {figure:.4f}"
     return f"{text} ({since})" if since else text
 
 

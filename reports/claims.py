@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.claim import Claim
-from harness.model import Model, Point
+from harness.model import Model
 from harness.verdict import Verdict
 from reports.record import Record, Recorded
 
@@ -23,11 +23,12 @@ class Published:
         claim = self.claim
         part = f"{claim.part} " if claim.part else ""
         text = f"{self.model} {self.reference} {part}{claim.metric} {claim.printed}"
-        if claim.is_size:
-            return f"{text} {claim.unit}{f' on {claim.device}' if claim.device else ''}"
+        if claim.is_size or claim.is_likeness:
+            return f"{' '.join([text, *filter(None, (claim.unit, claim.device and f'on {claim.device}'))])}"
         if not claim.is_time:
             return text
         batch = f" at batch {claim.batch}" if claim.batch else ""
+        batch += f" of {claim.size}" if claim.size else ""
         return f"{text} {claim.unit}{batch} (clock {claim.clock}{f' on {claim.device}' if claim.device else ''})"
 
 
@@ -48,8 +49,7 @@ def accuracy_claims(claims: list[Published], answer: Recorded) -> list[Claim]:
     return [
         each.claim
         for each in claims
-        if not each.claim.is_time
-        and not each.claim.is_size
+        if not (each.claim.is_time or each.claim.is_size or each.claim.is_likeness)
         and (each.model, each.reference) == (answer.model, answer.key.reference)
         and answer.precision in each.claim.precisions
         and answer.number(figure_of(each.claim)) is not None
@@ -63,7 +63,8 @@ def figure_of(claim: Claim) -> str:
 
 def is_judged(record: Record, claim: Published) -> bool:
     """Whether an answer of the record passed or failed a claim: *build* one on a size here, *throughput* one on a time,
-    on the very chip and clock and at the batch that it names, and *accuracy* the others, on all of their own samples.
+    on the very chip and clock and at the point that it names, *agreement* one on likeness to a device, and *accuracy*
+    the others, on all of their own samples.
     """
     return any(
         answer.verdict in (Verdict.PASS, Verdict.FAIL)
@@ -79,6 +80,8 @@ def _judges(answer: Recorded, claim: Published) -> bool:
         return answer.key.question == "throughput" and _is_timed_as(answer, stated)
     if stated.is_size:
         return answer.key.question == "build" and not stated.device and answer.form == stated.form
+    if stated.is_likeness:
+        return answer.key.question == "agreement" and answer.figures.get("likeness_judged") is True
     of_claim = stated in accuracy_claims([claim], answer)
     return answer.key.question == "accuracy" and of_claim and _is_of_all(answer, stated)
 
@@ -87,9 +90,9 @@ def _is_timed_as(answer: Recorded, claim: Claim) -> bool:
     """Whether an answer compared its time with claims, and is on this one's clock, chip and batch."""
     return (
         answer.figures.get("claims_judged") is True
-        and claim.batch is not None
+        and claim.point is not None
         and (answer.text("clock"), answer.text("device") or "") == (claim.clock, claim.device)
-        and answer.point == Point(batch=claim.batch).id
+        and answer.point == claim.point
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from harness.model import Model
 from harness.provenance import VOLATILE
 from reports.changes import RED, Change, changes
 from reports.flips import Flips, flips
 from reports.latency import Ratio, is_time, ratio
+from reports.measures import measure_of
 from reports.pairs import NotComparable, answered, pairs
 from reports.record import Key, Record, RecordError
 
 SAME, WORSE, INCOMPARABLE = 0, 1, 2
+NONE_DECLARED: Mapping[str, Model] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +69,7 @@ class Comparison:
         slower = [found for found in self.latency if self.limit is not None and found.value > self.limit]
         return (
             *(f"{change.key}: {verdicts(change)}" for change in self.changes if change.worse),
-            *(
-                f"{found.key}: lost {len(found.lost)} samples, gained {len(found.gained)}, p = {found.p:.4g}"
-                for found in self.accuracy
-                if found.worse
-            ),
+            *(f"{found.key}: {found.told}" for found in self.accuracy if found.worse),
             *(f"{found.key}: {found.value:.3f} times the {found.time} time" for found in slower),
         )
 
@@ -81,9 +82,12 @@ class Comparison:
         return INCOMPARABLE if self.unlike or not self.common else SAME
 
 
-def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
-    """Compares B with A, the earlier one. Figures are compared where they are figures of the same thing. Raises
-    ``RecordError`` where one of them alone was made with stand-ins: what differs is then the tools, not the model."""
+def compare(
+    a: Record, b: Record, limit: float | None = None, models: Mapping[str, Model] = NONE_DECLARED
+) -> Comparison:
+    """Compares B with A, the earlier one. Figures are compared where they are figures of the same thing; how values
+    are made of counts, the declarations in ``models`` say. Raises ``RecordError`` where one of them alone was made with
+    stand-ins: what differs is then the tools, not the model."""
     _require_alike(a, b)
     found = changes(a, b)
     accuracy, latency, unlike = [], [], [_other_reference(change) for change in found if change.unmatched]
@@ -92,7 +96,7 @@ def compare(a: Record, b: Record, limit: float | None = None) -> Comparison:
         # Where only one side has figures, a change of verdict says so already; the same verdict would hide it.
         if all(measured) or (any(measured) and pair.before.verdict is pair.after.verdict):
             try:
-                accuracy.append(flips(a, b, pair))
+                accuracy.append(flips(a, b, pair, measure_of(pair.after, models)))
             except NotComparable as error:
                 unlike.append(Unlike(key=pair.key, reason=str(error)))
     for pair in pairs(a, b, "throughput"):

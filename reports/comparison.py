@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.compare import INCOMPARABLE, WORSE, Comparison, verdicts
+from reports.flips import Flips
 from reports.markdown import bullet, escape, heading, table
 from reports.record import Record
 
@@ -85,7 +86,7 @@ def _accuracy(found: Comparison) -> list[str]:
             *(each.key.subject, each.key.reference),
             *(f"{hits}/{each.n}" for hits in each.hits),
             *(str(len(each.lost)), str(len(each.gained)), f"{each.p:.4g}"),
-            "WORSE" if each.worse else "not worse",
+            f"by {each.drift.name}, below" if each.drift else _result_of(each),
         )
         for each in found.accuracy
     ]
@@ -95,7 +96,32 @@ def _accuracy(found: Comparison) -> list[str]:
         for what, ids in (("lost", each.lost), ("gained", each.gained))
         if ids
     ]
-    return [*table(header, rows), *([""] if named else []), *named]
+    return [*table(header, rows), *_pooled(found), *([""] if named else []), *named]
+
+
+def _result_of(found: Flips) -> str:
+    return "WORSE" if found.worse else "not worse"
+
+
+def _pooled(found: Comparison) -> list[str]:
+    """A row for each value that is pooled over samples, such as boxes over pictures."""
+    header = (
+        *("subject", "reference", "value", "A", "B", "B - A", "95% of B - A (paired bootstrap)"),
+        *("samples that count otherwise", "result"),
+    )
+    rows = [
+        (
+            *(each.key.subject, each.key.reference, each.drift.name),
+            *(f"{value:.4f}" for value in each.drift.values),
+            f"{each.drift.difference:+.4f}",
+            "{:+.4f}..{:+.4f}".format(*each.drift.interval),
+            f"{each.drift.changed} of {each.drift.n}",
+            _result_of(each),
+        )
+        for each in found.accuracy
+        if each.drift
+    ]
+    return ["", *table(header, rows)] if rows else []
 
 
 def _ids(ids: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.model import Model
-from reports import accuracy, agreement, arms, throughput
+from reports import accuracy, agreement, arms, end_to_end, memory, throughput
 from reports.claims import Published
 from reports.markdown import table
 from reports.record import Record
@@ -47,3 +47,15 @@ def throughput_table(record: Record, claims: list[Published], models: Mapping[st
         for series, found in speeds.items()
     ]
     return table(("Throughput", *throughput.HEADER, *points), rows) if rows else []
+
+
+def end_to_end_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each time from stored pictures to answers."""
+    rows = end_to_end.rows(record, models)
+    return table(("End to end", *end_to_end.HEADER), rows) if rows else []
+
+
+def memory_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each form, backend and weights, a column for each point."""
+    points, rows = memory.rows(record, models)
+    return table(("Memory, MiB", *memory.HEADER, *points), rows) if rows else []

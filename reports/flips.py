@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.judge import Measure, Ratio
+from reports.drift import Drift, drift
+from reports.measures import named, sets
 from reports.pairs import NoOutcomes, NotComparable, Pair
 from reports.record import Key, Record, Recorded
 
@@ -14,22 +18,25 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was answered to one sample, what is true, and whether that is a hit."""
+    """What was answered to one sample, what is true, and whether that is a hit; what it counts, where that is kept."""
 
     predicted: str
     truth: str
     hit: bool
+    counts: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """Samples that changed sides, in the order of their ids, and the hits of n on both sides."""
+    """Samples that changed sides, in the order of their ids, and the hits of n on both sides. ``drift`` is that of a
+    value which is pooled, of boxes and not of samples."""
 
     key: Key
     lost: tuple[str, ...]
     gained: tuple[str, ...]
     hits: tuple[int, int]
     n: int
+    drift: Drift | None = None
 
     @property
     def p(self) -> float:
@@ -41,13 +48,30 @@ class Flips:
 
     @property
     def worse(self) -> bool:
-        """More lost than gained, and not by chance."""
+        """More lost than gained, and not by chance; of a pooled value, that it fell, and not by chance."""
+        if self.drift is not None:
+            return self.drift.worse
         return len(self.lost) > len(self.gained) and self.p < SIGNIFICANT
 
+    @property
+    def same(self) -> bool:
+        """Whether no sample is answered better or worse than before."""
+        return not self.lost and not self.gained and not (self.drift and self.drift.changed)
 
-def flips(a: Record, b: Record, pair: Pair) -> Flips:
-    """The flips of a pair of accuracy answers. Raises ``NotComparable`` where weights, metric or samples differ, and
-    ``NoOutcomes`` where outcomes are missing: then the difference of two shares says less than it seems to."""
+    @property
+    def told(self) -> str:
+        """In one line, with what ``worse`` is decided by."""
+        moved = f"lost {len(self.lost)} samples, gained {len(self.gained)}"
+        return f"{self.drift}; {moved}" if self.drift else f"{moved}, p = {self.p:.4g}"
+
+
+def flips(a: Record, b: Record, pair: Pair, measure: Measure | None = None) -> Flips:
+    """The flips of a pair of accuracy answers, whose metric's value is made by ``measure``.
+
+    Raises ``NotComparable`` where weights, metric or samples differ, or where the value is made of counts in a way that
+    is not known, and ``NoOutcomes`` where outcomes or their counts are missing: then the difference of two shares says
+    less than it seems to.
+    """
     pair.require_same("weights", pair.before.weights, pair.after.weights)
     pair.require_same("metric", pair.before.text("metric"), pair.after.text("metric"))
     before, after = outcomes(a, pair.before, "A"), outcomes(b, pair.after, "B")
@@ -63,6 +87,7 @@ def flips(a: Record, b: Record, pair: Pair) -> Flips:
         gained=tuple(sorted(name for name in before if after[name].hit and not before[name].hit)),
         hits=(_hits(before), _hits(after)),
         n=len(before),
+        drift=_drift(pair, measure, before, after),
     )
 
 
@@ -83,7 +108,10 @@ def outcomes(record: Record, answer: Recorded, side: str) -> dict[str, Outcome]:
                 if fields["id"] in found:
                     raise NoOutcomes(f"outcomes: {side} holds the sample {fields['id']} twice")
                 found[fields["id"]] = Outcome(
-                    predicted=str(fields["predicted"]), truth=str(fields["truth"]), hit=fields["hit"] is True
+                    predicted=str(fields["predicted"]),
+                    truth=str(fields["truth"]),
+                    hit=fields["hit"] is True,
+                    counts=_counts(fields.get("counts")),
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoOutcomes(
@@ -97,6 +125,53 @@ def outcomes(record: Record, answer: Recorded, side: str) -> dict[str, Outcome]:
             f"its record says {hits} of {n}"
         )
     return found
+
+
+def _counts(found: object) -> dict[str, float] | None:
+    """What a line counts, if it does. Raises ``ValueError`` for what is no count."""
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise ValueError(f"counts {found!r}, expected numbers by name")
+    for name, count in found.items():
+        if not isinstance(count, int | float) or isinstance(count, bool) or not 0 <= count < math.inf:
+            raise ValueError(f"counts {name} {count!r}, expected a number from 0")
+    return found
+
+
+def _drift(
+    pair: Pair, measure: Measure | None, before: Mapping[str, Outcome], after: Mapping[str, Outcome]
+) -> Drift | None:
+    """The drift of a pair's value, where it is a ratio of counts. Raises as ``flips`` says."""
+    if measure is None and any(outcome.counts for outcome in (*before.values(), *after.values())):
+        raise NotComparable(
+            f"metric: how {named(pair.after)} is made of its counts is not declared here; --models=DIR reads further "
+            "declarations"
+        )
+    if not isinstance(measure, Ratio):
+        return None
+    ids, sides = sorted(before), []
+    for side, answer, found in (("A", pair.before, before), ("B", pair.after, after)):
+        counts = [found[name].counts or {} for name in ids]
+        for column in dict.fromkeys(("n", *measure.top, *measure.bottom)):
+            if missing := [name for name, each in zip(ids, counts, strict=True) if column not in each]:
+                raise NoOutcomes(f"outcomes: {side} holds no {column} of {_ids(missing)} samples")
+            counted, recorded = sum(each[column] for each in counts), _recorded(answer, column)
+            if counted != recorded:
+                raise NoOutcomes(f"outcomes: {side} holds {column} {counted:g}, its record says {_shown(recorded)}")
+        sides.append(counts)
+    return drift(named(pair.after), measure, *sides)
+
+
+def _recorded(answer: Recorded, column: str) -> float | None:
+    """The sum of a count over all outcomes of an answer, of sets that are not pooled too."""
+    if answer.count("outcomes_n") is None:
+        return answer.number(column)
+    return sum(answer.number(f"{part}: {column}") or 0 for part in sets(answer))
+
+
+def _shown(count: float | None) -> str:
+    return "nothing" if count is None else f"{count:g}"
 
 
 def _hits(found: Mapping[str, Outcome]) -> int:

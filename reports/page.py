@@ -13,10 +13,11 @@ from markupsafe import Markup, escape
 
 from harness.model import Model
 from harness.verdict import Verdict
-from reports import accuracy, agreement, arms, charts, throughput
+from reports import accuracy, agreement, arms, charts, end_to_end, memory, throughput
 from reports.anchors import Anchors
 from reports.claims import Published, not_judged, published, undeclared
 from reports.licences import licences
+from reports.pictures import drawn
 from reports.provenance import STOOD_IN, facts, phases, weights
 from reports.record import Key, Record, Recorded
 from reports.text import plain, shortened
@@ -26,6 +27,7 @@ SECTIONS = {
     "attention": "Needs attention",
     "verdicts": "Verdicts",
     "accuracy": "Accuracy",
+    "pictures": "Pictures",
     "agreement": "Agreement",
     "device": "Device precision",
     "throughput": "Throughput",
@@ -34,7 +36,7 @@ SECTIONS = {
     "answers": "Every answer",
 }
 LARGEST, COST = 1_850_000, 520
-"""Bytes of a page of some thousands of answers, and what one takes of it beside its line."""
+"""Bytes of a page of some thousands of answers without its pictures, and what one takes of it beside its line."""
 LEAST, MOST = 80, 2000
 """Bytes of a line, whatever that leaves. What is cut is whole in the record."""
 MOST_STRIPS = 200
@@ -94,11 +96,13 @@ class Speeds(NamedTuple):
 def page(record: Record, models: Mapping[str, Model]) -> str:
     """The page on a record; claims, licences and the order of rows come from the declarations in ``models``."""
     view = _View(record, models)
+    pictures = [(Link(view.place(key), str(key)), found) for key, found in drawn(record).items()]
     template = _environment().get_template("page.html.j2")
     return template.render(
         record=record,
         models=models,
-        sections=SECTIONS,
+        sections={name: title for name, title in SECTIONS.items() if name != "pictures" or pictures},
+        pictures=pictures,
         **view.verdicts(),
         **view.figures(),
         **view.origins(),
@@ -204,6 +208,10 @@ class _View:
             "arms_header": arms.HEADER,
             "speeds": self._speeds(),
             "throughput_header": throughput.HEADER,
+            "end_to_end": end_to_end.rows(self.record, self.models),
+            "end_to_end_header": end_to_end.HEADER,
+            "memory": memory.rows(self.record, self.models),
+            "memory_header": memory.HEADER,
         }
 
     def _speeds(self) -> list[Speeds]:

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from harness.model import Model
 from reports.claims import judged_line, published, undeclared
-from reports.figures import accuracy_table, agreement_table, device_table, throughput_table
+from reports.figures import (
+    accuracy_table,
+    agreement_table,
+    device_table,
+    end_to_end_table,
+    memory_table,
+    throughput_table,
+)
 from reports.markdown import bullet, escape, table
 from reports.provenance import STOOD_IN, phases, weights
 from reports.record import Record, Recorded
@@ -39,6 +46,8 @@ def render(record: Record, models: Mapping[str, Model]) -> str:
         agreement_table(record, models),
         device_table(record, models),
         throughput_table(record, claims, models),
+        end_to_end_table(record, models),
+        memory_table(record, models),
     ]
     body = [line for section in sections if section for line in ("", *section)]
     room = SCREEN * len({answer.model for answer in answers}) - len(head) - len(body)

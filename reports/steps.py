@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.judge import Measure, Ratio
 from reports.flips import Flips, flips
+from reports.measures import named
 from reports.pairs import NoOutcomes, NotComparable, Pair
 from reports.record import Record, Recorded
 
@@ -14,8 +16,8 @@ ALIKE = ("weights", "metric", "samples")
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What changes between two answers. ``hits`` is the change of right answers, ``value`` that of the metric's value,
-    each missing where the metric has none; ``flips`` names the samples where outcomes tell. ``unlike`` says what keeps
-    the two from being compared; then nothing else is known."""
+    each missing where the metric has none, ``hits`` also where the value is no share of them; ``flips`` names the
+    samples where outcomes tell. ``unlike`` says what keeps the two from being compared; then nothing else is known."""
 
     hits: int | None = None
     value: float | None = None
@@ -39,14 +41,17 @@ class Step:
         if self.flips is None:
             change = "leaves the figure as it was" if not (self.hits or self.value) else f"changes it by {self}"
             return f"{name} {change}, sample by sample unknown"
-        if not self.flips.lost and not self.flips.gained:
+        if self.flips.same:
             return f"{name} turns no answer"
         done = "loses answers" if self.flips.worse else "turns answers, no loss beyond chance"
-        return f"{name} {done}: {_flipped(self.flips)}, p = {self.flips.p:.2g}"
+        proof = str(self.flips.drift) if self.flips.drift else f"p = {self.flips.p:.2g}"
+        return f"{name} {done}: {_flipped(self.flips)}, {proof}"
 
 
-def step(record: Record, before: Recorded | None, after: Recorded | None) -> Step | None:
-    """The step between two answers that have figures, else nothing."""
+def step(
+    record: Record, before: Recorded | None, after: Recorded | None, measure: Measure | None = None
+) -> Step | None:
+    """The step between two answers that have figures, else nothing; ``measure`` makes their metric's value."""
     if before is None or after is None or before.count("n") is None or after.count("n") is None:
         return None
     sides = [(answer.weights, answer.text("metric"), answer.count("n")) for answer in (before, after)]
@@ -54,13 +59,13 @@ def step(record: Record, before: Recorded | None, after: Recorded | None) -> Ste
     if unlike:
         return Step(unlike=f"other {' and '.join(unlike)}")
     try:
-        found = flips(record, record, Pair(key=after.key, before=before, after=after))
+        found = flips(record, record, Pair(key=after.key, before=before, after=after), measure)
     except NoOutcomes:
         # The figures still differ, or do not.
         found = None
     except NotComparable:
         return Step(unlike="other samples")
-    old, new = before.count("hits"), after.count("hits")
+    old, new = (None if isinstance(measure, Ratio) else answer.count("hits") for answer in (before, after))
     first, last = value(before), value(after)
     return Step(
         hits=None if old is None or new is None else new - old,
@@ -69,16 +74,17 @@ def step(record: Record, before: Recorded | None, after: Recorded | None) -> Ste
     )
 
 
-def counted(answer: Recorded) -> str:
-    """``488/500``; ``n=500`` where the metric has no hits. Of some samples only it says so."""
-    hits, n = answer.count("hits"), answer.count("n")
+def counted(answer: Recorded, measure: Measure | None = None) -> str:
+    """``488/500``; ``n=500`` where the metric has no hits, or its value is no share of them. Of some samples only it
+    says so."""
+    hits, n = None if isinstance(measure, Ratio) else answer.count("hits"), answer.count("n")
     text = f"n={n}" if hits is None else f"{hits}/{n}"
     return text if answer.figures.get("complete") is True else f"{text} (a part)"
 
 
 def value(answer: Recorded) -> float | None:
     """The figure that the answer's metric is named for."""
-    return answer.number((answer.text("metric") or "").partition(":")[0])
+    return answer.number(named(answer))
 
 
 def _flipped(found: Flips) -> str:

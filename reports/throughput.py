@@ -63,7 +63,7 @@ def speeds(record: Record, claims: list[Published], models: Mapping[str, Model])
         return {}
     for claim in claims:
         if claim.claim.is_time:
-            point = f"bs{claim.claim.batch}" if claim.claim.batch else "unstated point"
+            point = claim.claim.point or "unstated point"
             series = _published(claim, _unit(models.get(claim.model)), judged=is_judged(record, claim))
             cells, speed = found.setdefault(series, {}), _printed(claim.claim)
             # Two published figures of one point stand beside each other; neither hides the other.
@@ -110,6 +110,9 @@ def _published(claim: Published, unit: str, *, judged: bool) -> Series:
 
 
 def _printed(claim: Claim) -> Speed:
-    """A published figure as printed; a latency as the samples a second that it means, with what was printed."""
+    """A published figure as printed; a latency as the samples a second that it means, with what was printed. The time
+    of a set of unstated size is no speed."""
+    if claim.metric == "total":
+        return Speed(f"{claim.printed} {claim.unit} in all", None, None)
     text = f"{claim.value:.1f} ({claim.printed} {claim.unit})" if claim.metric == "latency" else claim.printed
     return Speed(text, claim.value, None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.cells import QUESTIONS, Ask, Scope, asks
 from harness.claim import Claim
+from harness.metrics.detection import COUNTED, ICDAR_IOU
 from harness.model import Model
 from harness.reference import Asset, DataSet, Reference
 from harness.registry import load_models
@@ -17,6 +18,8 @@ from harness.verdict import Answer, Verdict
 from reports.record import Record, find, read
 
 PROVENANCE = {"commit": "0123456789ab", "cpu": "Some Processor", "threads": "1", "lib.numpy": "2.4.6", "load": "0.10"}
+COUNTS = tuple[int, int, int]
+"""Of a picture: boxes matched, told and found."""
 METRIC = "acc: exact match with the lower-cased label, every label counted; version 1"
 WRITTEN = "2026-01-01T00:00:00Z"
 
@@ -127,6 +130,13 @@ def good(ask: Ask) -> Answer:
     return Answer(verdict=Verdict.PASS, line=f"{ask.question} as it should be", figures=figures[ask.question])
 
 
+def through(rate: float = 12.5, **given: Any) -> dict[str, Any]:
+    """A throughput answer with a time from stored pictures to answers, and with the memory that was held."""
+    figures = {"end_to_end": rate, "end_to_end_n": 16, "end_to_end_share": 0.875, "memory": 412.4, "memory_bound": 600}
+    stages = {"stage_read": 0.0625, "stage_prepare": 0.125, "stage_infer": 0.75, "stage_answer": 0.0625}
+    return timing(0.5, **{**figures, **stages, **given})
+
+
 def cells(line: str) -> list[str]:
     """The cells of a row, split as Markdown splits it: at every bar that no backslash precedes."""
     found, escaped = [""], False
@@ -171,3 +181,23 @@ def claiming_of(toy: Callable[..., Model]) -> dict[str, Model]:
     data = DataSet(name="words", reader="toy:Reader", n=10, asset=asset)
     official = Reference(name="official", weights=(asset,), data=data, claims=claims)
     return {"toy": toy(references=(official, Reference(name="seeded", initialise="toy:draw")))}
+
+
+def detecting_of(toy: Callable[..., Model], **changes: Any) -> dict[str, Model]:
+    """Toy as a detector, so that its accuracy is counted in boxes."""
+    return {"toy": toy(**{"metric": "harness.metrics.detection:ICDAR_IOU", "family": "detection", **changes})}
+
+
+def detected(folder: Path, found: Mapping[str, COUNTS], name: str = "boxes.jsonl", **given: Any) -> dict[str, Any]:
+    """An accuracy answer of toy as a detector on these pictures, its outcomes written below the run folder."""
+    lines = []
+    for sample, counts in found.items():
+        of = dict(zip(COUNTED, counts, strict=True))
+        products = {each: of[each.partition("*")[0]] * of[each.partition("*")[2]] for each in ICDAR_IOU.columns[5:]}
+        hit = len(set(counts)) == 1
+        line = {"id": sample, "predicted": "[]", "truth": "[]", "hit": hit}
+        lines.append({**line, "counts": {"hits": int(hit), "n": 1, **of, **products}})
+    write_outcomes(folder, name, lines)
+    sums = {column: sum(line["counts"][column] for line in lines) for column in ICDAR_IOU.columns}
+    figures = {**sums, **ICDAR_IOU.value(list(sums.values())), "complete": True, "metric": ICDAR_IOU.name}
+    return of_toy("accuracy", **{**figures, "outcomes": name, **given})

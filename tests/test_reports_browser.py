@@ -10,11 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from harness.registry import load_models
 from reports.page import page
 from reports.record import find, read
-from tests.records import everything, good, made, one, timing
+from tests.records import everything, good, made, one, through
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MODELS = {"crnn": load_models()["crnn"]}
@@ -60,6 +61,18 @@ def whole(tmp_path) -> str:
     return page(read(find(str(everything(tmp_path / "run", good, official=True)))), MODELS)
 
 
+def test_pictures_are_shown_from_the_page_alone(tmp_path, shown):
+    (tmp_path / "run" / "pictures").mkdir(parents=True)
+    Image.new("RGB", (31, 17), "red").save(tmp_path / "run" / "pictures" / "a.jpg")
+    text = page(made(tmp_path / "run", [one("accuracy", hits=1, n=2, pictures=["pictures/a.jpg"])]), MODELS)
+    assert "<img" in text
+    _, said = shown(saved(tmp_path / "a.html", text))
+    assert said == []
+    elsewhere = "".join(f'<img src="{source}">' for source in ("x.png", "https://example.org/x.jpg"))
+    _, said = shown(saved(tmp_path / "b.html", text.replace("<main>", f"<main>{elsewhere}")))
+    assert "".join(said).count("Content Security Policy") == 2
+
+
 def saved(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
@@ -82,8 +95,11 @@ def test_what_runs_or_fetches_would_be_noticed(tmp_path, shown, whole, fault):
 def test_the_page_never_scrolls_sideways(tmp_path, shown, whole):
     long = "x" * 500
     answers = [one("build", subject=long, model=long, form=long, verdict="fail", line=long, reference=long)]
-    answers += [timing(0.1, subject=f"s{number}", point=long, model=f"m{number}", weights=long) for number in range(3)]
-    answers += [one("accuracy", hits=1, n=2, acc=0.5, metric=long, reference=long)]
+    answers += [through(subject=f"s{number}", point=long, model=f"m{number}", weights=long) for number in range(3)]
+    (tmp_path / "long" / "pictures").mkdir(parents=True)
+    Image.new("RGB", (2000, 9)).save(tmp_path / "long" / "pictures" / "wide.jpg")
+    pictures = [long, "pictures/wide.jpg"]
+    answers += [one("accuracy", hits=1, n=2, acc=0.5, metric=long, reference=long, pictures=pictures)]
     worst = page(made(tmp_path / "long", answers, {long: long}), MODELS)
     pages = [text.replace("<details", "<details open") for text in (whole, worst)]
     pages.append("<body><div style='width: 2000px'>a page that scrolls</div>")

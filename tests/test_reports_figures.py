@@ -9,7 +9,7 @@ from harness.reference import Reference
 from harness.registry import load_models
 from reports.record import RecordError
 from reports.render import render
-from tests.records import cells, claimed, claiming_of, made, of_toy, one, rows_of, timing
+from tests.records import cells, claimed, claiming_of, detected, detecting_of, made, of_toy, one, rows_of, timing
 
 MODELS = {"crnn": load_models()["crnn"]}
 
@@ -143,3 +143,62 @@ class TestFigures:
         text = render(made(tmp_path / "a", answers), {})
         header = next(line for line in text.split("\n") if line.startswith("| Throughput"))
         assert cells(header)[4:] == ["bs1", "bs8", "bs16", "bs64"]
+
+    def test_means_of_cosines_and_shares_of_maps_stand_beside_what_they_tell_more_of(self, tmp_path):
+        figures = {"max_abs": 0.25, "bound": 0.5, "cosine": 0.5, "decoded_equal": 2, "decoded_compared": 2}
+        answers = [
+            one("agreement", subject=f"s{n}", **{**figures, "mean_cosine": 0.75 + n / 8, "mask_iou": 0.9 - n / 10})
+            for n in range(2)
+        ]
+        row = rows_of(render(made(tmp_path / "a", answers), MODELS), "Agreement")[0]
+        assert row[2:] == ["0.5 (mean 0.75)", "4/4, mask IoU 0.8000"]
+
+
+class TestPooled:
+    """Values that are pooled over pictures, of which one says little without the others."""
+
+    FOUND = {"a": (3, 4, 4), "b": (2, 2, 2), "c": (0, 1, 0)} | {f"x{n}": (3, 4, 5) for n in range(30)}
+
+    @pytest.fixture
+    def rows(self, tmp_path, toy):
+        def shown(*claims, declared=True, **said):
+            official = Reference(name="official", initialise="toy:draw", claims=claims)
+            models = detecting_of(toy, references=(official,)) if declared else {}
+            answer = detected(tmp_path / "a", self.FOUND, reference="official", **said)
+            return [row[2:] for row in rows_of(render(made(tmp_path / "a", [answer]), models), "Accuracy")]
+
+        return shown
+
+    def test_each_has_its_own_counts_and_interval(self, rows):
+        found = rows()
+        assert [row[:3] for row in found] == [
+            ["hmean", "190/283 over n=33", "0.6714"],
+            ["box_precision", "95/156 over n=33", "0.6090"],
+            ["box_recall", "95/127 over n=33", "0.7480"],
+        ]
+        for _, _, value, interval, claim, floor, verdict in found:
+            low, high = map(float, interval.split(".."))
+            assert low < float(value) < high < low + 0.1
+            assert (claim, floor, verdict) == ("-", "-", "pass")
+
+    def test_a_claim_stands_beside_its_own(self, rows):
+        found = rows(Claim(metric="hmean", printed="0.66", source="a guide"))
+        assert [(row[0], *row[4:]) for row in found] == [
+            ("hmean", "0.66", "0.6600", "pass"), ("box_precision", "-", "-", "pass"), ("box_recall", "-", "-", "pass"),
+        ]  # fmt: skip
+        found = rows(*(Claim(metric=name, printed="0.6", source="a guide") for name in ("box_recall", "hmean")))
+        assert [row[0] for row in found] == ["box_recall", "hmean", "box_precision"]
+
+    def test_a_part_is_marked_as_one(self, rows):
+        assert [row[1].endswith("over n=33 (a part)") for row in rows(complete=False)] == [True] * 3
+
+    def test_products_of_counts_are_no_figures_of_a_table(self, tmp_path, rows):
+        assert "*" not in "".join(cell for row in rows() for cell in row)
+
+    @pytest.mark.parametrize("counts", [{"matched": 200}, {"truths": -1}, {"matched*truths": None}, {"n": 0}])
+    def test_counts_that_are_no_share_are_refused(self, rows, counts):
+        with pytest.raises(RecordError, match="is no share"):
+            rows(**counts)
+
+    def test_of_a_model_that_is_not_declared_whole_pictures_are_not_taken_for_it(self, rows):
+        assert rows(declared=False) == [["hmean", "n=33", "0.6714", "-", "-", "-", "pass"]]

@@ -16,7 +16,7 @@ from reports.record import find, read
 from reports.render import render
 from reports.text import plain
 from tests.pages import by_id, parse
-from tests.records import METRIC, claimed, claiming_of, everything, good, made, of_toy, one, rows_of, timing
+from tests.records import METRIC, claimed, claiming_of, everything, good, made, of_toy, one, rows_of, through, timing
 
 MODELS = {"crnn": load_models()["crnn"]}
 HOSTILE = """<script>alert(1)</script> "x" 'y' & </td></table> {{ 7 * 7 }} {% raw %} \x00\x1b[2J \ud800 \u2028 -->"""
@@ -57,7 +57,17 @@ def some_thousands(folder):
     return made(folder, answers)
 
 
+def drawn(folder):
+    """An answer with a drawing, and one whose drawing is not there."""
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "a.jpg").write_bytes(b"\xff\xd8\xff drawn")
+    names = ("pictures/a.jpg", HOSTILE)
+    answers = [one("accuracy", subject=f"s{n}", hits=1, n=2, pictures=[name]) for n, name in enumerate(names)]
+    return made(folder, [*answers, through()])
+
+
 RECORDS = {
+    "pictures": drawn,
     "everything": lambda folder: read(find(str(everything(folder, good, official=True)))),
     "bad": lambda folder: read(find(str(everything(folder, bad, official=True)))),
     "empty": lambda folder: made(folder, []),
@@ -99,20 +109,24 @@ class TestStructure:
 
     def test_nothing_is_fetched_and_nothing_runs(self, made_page):
         _, _, _, found = made_page
-        assert found.all("script", "img", "link", "iframe", "object", "embed", "base", "form", "input") == []
-        names = {name for element in found.all() for name in element.attributes}
+        assert found.all("script", "link", "iframe", "object", "embed", "base", "form", "input") == []
+        names = {name for element in found.all() if element.tag != "img" for name in element.attributes}
         assert {name for name in names if name in ("src", "srcset", "xlink:href", "style") or name[:2] == "on"} == set()
+        assert all(set(each.attributes) == {"src", "alt"} for each in found.all("img"))
+        assert all(each.attributes["src"].startswith("data:image/jpeg;base64,") for each in found.all("img"))
         assert not any(word in found.one("style").text for word in ("url(", "@import", "http"))
         policy = next(each for each in found.all("meta") if "http-equiv" in each.attributes)
-        assert policy.attributes["content"].startswith("default-src 'none'")
+        shown = "; img-src data:" if found.all("img") else ""
+        assert policy.attributes["content"] == f"default-src 'none'; style-src 'unsafe-inline'{shown}"
 
     def test_the_sections_are_in_order_and_named(self, made_page):
-        _, _, _, found = made_page
+        name, _, _, found = made_page
         sections = found.one("main").all("section")
-        assert [each.attributes["id"] for each in sections] == list(SECTIONS)
-        assert [each.one("h2").text for each in sections] == list(SECTIONS.values())
+        expected = {each: title for each, title in SECTIONS.items() if each != "pictures" or name == "pictures"}
+        assert [each.attributes["id"] for each in sections] == list(expected)
+        assert [each.one("h2").text for each in sections] == list(expected.values())
         assert all(each.attributes["aria-labelledby"] == each.one("h2").attributes["id"] for each in sections)
-        assert [link.attributes["href"] for link in found.one("nav").all("a")] == [f"#{name}" for name in SECTIONS]
+        assert [link.attributes["href"] for link in found.one("nav").all("a")] == [f"#{each}" for each in expected]
 
     def test_every_table_scrolls_in_a_box_that_the_keyboard_reaches(self, made_page):
         _, _, _, found = made_page

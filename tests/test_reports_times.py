@@ -7,11 +7,11 @@ import pytest
 from harness.cells import Scope, asks
 from harness.claim import Claim
 from harness.measure import Measurement, judge
-from harness.model import Point
 from harness.questions.throughput import claimed as judged_by
 from harness.reference import Reference
 from harness.registry import load_models
 from harness.run import Run
+from harness.sizes import Point
 from reports.claims import is_judged, published
 from reports.compare import compare
 from reports.comparison import render_comparison
@@ -108,7 +108,7 @@ class TestAsTheSuiteWritesIt:
         measurement = Measurement(**{"clock": "device", "device": "Ascend310P3", "wall": (0.0032,) * 4, **given})
         asked = asks("throughput", models, Scope(found=frozenset({("toy", "official")})))
         ask = next(each for each in asked if (each.at.backend, each.at.point.batch) == ("ascend", 16))
-        answer = judged_by(judge(measurement, 16, 1), models["toy"].reference("official"), measurement, 16)
+        answer = judged_by(judge(measurement, 16, 1), models["toy"].reference("official"), measurement, Point(batch=16))
         run = Run(tmp_path / "run", PROVENANCE)
         run.add(ask, "official sha256:0", answer, 0.1)
         return read(find(str(run.record().parent)))
@@ -129,12 +129,16 @@ class TestAsTheSuiteWritesIt:
         assert series.clock == "device on Ascend310P3, mean of 50"
 
     def test_every_time_that_is_claimed_for_a_device_can_be_judged_there(self):
-        """A claim at a batch that is no point, or without a chip, would never be judged, whatever ran."""
+        """A claim at what is no point, or without a chip, would never be judged, whatever ran. The time of a set of
+        unstated size never is."""
         for model in load_models().values():
-            points = {point.batch for point in model.points}
+            points = {point.id for point in model.points}
             for claim in (claim for reference in model.references for claim in reference.claims if claim.is_time):
                 assert claim.device
-                assert claim.batch in points, (model.name, claim.printed)
+                assert claim.point in points or (claim.metric, claim.point) == ("total", None), (
+                    model.name,
+                    claim.printed,
+                )
 
 
 class TestCompared:
