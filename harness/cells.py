@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.declaration import DeclarationError
-from harness.model import Form, Model, Point
+from harness.model import Form, Model
 from harness.reference import Reference
 from harness.registry import backends
+from harness.sizes import Point
 
 QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput", "operators", "range")
 DESK = "desk"
@@ -43,6 +44,11 @@ class Cell:
         """``crnn-ort-fp32-bs8``; ``crnn.split_lstm-ort-fp32-bs8`` where the form is not the main one."""
         form = "" if self.form.name == self.model.main else f".{self.form.name}"
         return f"{self.model.name}{form}-{self.backend}-{self.precision}-{self.point.id}"
+
+    @cached_property
+    def sized(self) -> Model:
+        """The model with the sizes of the point in inputs and outputs: what goes in and comes out of a session."""
+        return self.model.at(self.point)
 
     @property
     def loaded(self) -> Form:
@@ -97,8 +103,8 @@ class Ask:
             names.add(DESK)
         if self.cell:
             names |= {self.cell.backend, self.cell.point.id, *backends()[self.cell.backend].markers}
-            if self.question == "throughput":
-                names |= {"perf"} | ({"slow"} if self.cell.point.slow else set())
+            names |= {"perf"} if self.question == "throughput" else set()
+            names |= {"slow"} if self.cell.point.slow and self.question != "accuracy" else set()
         return frozenset(names)
 
 
@@ -137,6 +143,8 @@ def cells(model: Model) -> Iterator[Cell]:
             if backend.compiles and (recipe is None or form.name not in deployed):
                 continue
             for point in model.points:
+                if recipe is not None and not recipe.takes(point):
+                    continue
                 yield Cell(model, form, name, recipe.precision if recipe else form.precision, point)
 
 
@@ -162,7 +170,8 @@ def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
             if form.name != model.main:
                 names[form.name] = f"the form {form.name}"
         for point in model.points:
-            names[point.id] = f"batch {point.batch}"
+            sizes = "" if point.height is None else f", pictures of {point.height} x {point.width}"
+            names[point.id] = f"batch {point.batch}{sizes}"
     return names
 
 
@@ -191,7 +200,7 @@ def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
         for reference in _full_and_bundled(model, scope):
             if cell.form.promise in ("none", "opaque") or not cell.answers(reference):
                 continue
-            if not _foretells(model, cell.form) or cell.point.batch == model.accuracy_batch or scope.all_batches:
+            if not _foretells(model, cell.form) or cell.point == model.judged(reference) or scope.all_batches:
                 yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
 
 
@@ -213,7 +222,7 @@ def _accuracy(model: Model, scope: Scope) -> Iterator[Ask]:
         asked = [
             Ask("accuracy", model, cell.form, cell, reference.name, choice=True)
             for cell in (*_deployed(model, reference), *_foretold(model, reference))
-            if cell.point.batch == model.accuracy_batch or scope.all_batches
+            if cell.point == model.judged(reference) or (scope.all_batches and _same_size(model, reference, cell))
         ]
         yield from asked if scope.has(model, reference) else asked[:1]
 
@@ -224,14 +233,14 @@ def _range(model: Model, scope: Scope) -> Iterator[Ask]:
         if not (reference.data or reference == scope.full(model)) or not scope.has(model, reference):
             continue
         for cell in _deployed(model, reference):
-            once = cell.point.batch == model.accuracy_batch and not backends()[cell.backend].compiles
+            once = cell.point == model.judged(reference) and not backends()[cell.backend].compiles
             if once and cell.form == deployed and model.lowered(deployed, "fp16"):
                 yield Ask("range", model, deployed, cell, reference.name, choice=True)
                 break
 
 
 def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
-    smallest = min(model.points, key=lambda point: point.batch)
+    smallest = min(model.points, key=lambda point: (point.batch, (point.height or 1) * (point.width or 1)))
     full = scope.full(model)
     for cell in cells(model):
         if _foretells(model, cell.form):
@@ -249,6 +258,13 @@ def _deployed(model: Model, reference: Reference) -> Iterator[Cell]:
         yield from (
             cell for cell in cells(model) if (cell.backend, cell.form) == (name, form) and cell.answers(reference)
         )
+
+
+def _same_size(model: Model, reference: Reference, cell: Cell) -> bool:
+    """Whether a cell is fed pictures of the size that the reference is judged at: at another size it answers
+    otherwise."""
+    judged = model.judged(reference)
+    return (cell.point.height, cell.point.width) == (judged.height, judged.width)
 
 
 def _foretold(model: Model, reference: Reference) -> Iterator[Cell]:

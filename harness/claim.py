@@ -7,10 +7,13 @@ from typing import Literal
 
 from harness.declaration import DeclarationError, declared
 
-TIMES = ("throughput", "latency")
-"""Metrics that are times: samples a second, or milliseconds a call."""
+TIMES = ("throughput", "latency", "total")
+"""Metrics that are times: samples a second, milliseconds a call, or seconds for a set of unstated size, which is
+listed and judged nowhere."""
 SIZE = "size"
 """The metric of a claim on the size of an artefact, in MB of 10^6 bytes."""
+LIKENESS = "cosine"
+"""The metric of a claim on how alike the outputs of a device and of ONNX Runtime are: the mean over pictures."""
 Clock = Literal["device", "device+copies", "host", "cpu", "sum-of-calls", "end-to-end"]
 
 
@@ -22,7 +25,8 @@ class Claim:
     hits / (n + epsilon), truncated or rounded to the printed digits, must give it; vendors do both. ``allow`` says how
     far below the figure a measurement may fall, absolute for metrics in [0, 1] and relative for times and sizes, and
     ``because`` says why. Better than published is never a failure. ``part`` names the one set of words that it is
-    about, where the data are several, and ``form`` the one that a size is of. ``precisions`` are those that must reach
+    about, where the data are several, ``form`` the one that a file's size is of, and ``size`` height and width of the
+    picture that a time is of (``736x1280``). ``precisions`` are those that must reach
     it: a device that computes in half precision may have to reach what was measured in single precision.
     """
 
@@ -38,6 +42,7 @@ class Claim:
     clock: Clock | None = None
     device: str = ""
     batch: int | None = None
+    size: str = ""
     doubts: str = ""
     part: str = ""
     precisions: tuple[str, ...] = ("fp32",)
@@ -78,6 +83,18 @@ class Claim:
     def is_size(self) -> bool:
         """Whether it is about the size of an artefact, which *build* judges."""
         return self.metric == SIZE
+
+    @property
+    def is_likeness(self) -> bool:
+        """Whether it compares a device with this machine, which *agreement* does."""
+        return self.metric == LIKENESS
+
+    @property
+    def point(self) -> str | None:
+        """The id of the point that a time is of; nothing where no batch is stated."""
+        if self.batch is None:
+            return None
+        return f"bs{self.batch}_{self.size}" if self.size else f"bs{self.batch}"
 
     @property
     def value(self) -> float:

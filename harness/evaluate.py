@@ -1,7 +1,8 @@
 """The stream: data set -> preprocess -> session -> postprocess -> counts, in bounded memory.
 
-A decoding thread works ahead of the session by a few batches; sample ids travel all the way, and every sample that
-goes in comes out with exactly one outcome, or the stream says which batch was not answered as promised.
+One thread reads and prepares ahead of the session by a few batches, another scores behind it; sample ids travel all the
+way, and every sample that goes in comes out with exactly one outcome, or the stream says which batch was not answered
+as promised.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from harness.backends import Batch, Outputs, Session
 from harness.datasets import DataError, Sample
 from harness.metrics import Metric
 from harness.model import Model
-from harness.reference import DataSet
+from harness.reference import Reference
 from harness.registry import resolve
 from harness.verdict import Refused
 
-AHEAD = 3
-"""Batches in flight: one in the session, two decoded before it asks."""
+AHEAD, BEHIND = 3, 2
+"""Batches in flight before their answer, one of them in the session, and between answer and outcome."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ class Task:
 
     model: Model
     feed: Callable[[bytes, tuple[int, ...]], NDArray[Any]]
-    decode: Callable[[NDArray[Any]], str]
+    decode: Callable[..., str]
     metric: Metric
 
     @classmethod
-    def of(cls, model: Model, data: DataSet | None = None) -> Task:
-        """The task that a declaration names; a data set may say itself how its samples are fed."""
+    def of(cls, model: Model, reference: Reference | None = None) -> Task:
+        """The task that a declaration names, of a model whose sizes are bound; a reference may say itself how its
+        samples are fed, and its outputs decoded."""
+        data = reference.data if reference is not None else None
         feed = data.feed if data is not None and data.feed else model.feed
-        return cls(model, resolve(feed), resolve(model.decode), resolve(model.metric))
+        decode = reference.decode if reference is not None and reference.decode else model.decode
+        return cls(model, resolve(feed), resolve(decode), resolve(model.metric))
 
     def prepare(self, sample: Sample) -> Prepared:
         """One item of the input. Raises ``DataError`` naming the sample that cannot be decoded."""
@@ -63,7 +67,8 @@ class Task:
         output = self.model.outputs[0]
         values = np.moveaxis(outputs.values[output.name], output.batch_axis, 0)
         for sample, value in zip(samples, values, strict=True):
-            predicted = self.decode(value)
+            # Places in a picture are told in its own size, which the output does not know.
+            predicted = self.decode(value, sample.size) if self.model.places else self.decode(value)
             yield Scored(sample.id, predicted, sample.truth, self.metric.count(predicted, sample.truth), value)
 
 
@@ -83,10 +88,21 @@ def evaluate(
 ) -> Iterator[Scored]:
     """One outcome a sample, in order. Raises ``Refused`` where outputs are not those that the model declares."""
     waiting: deque[Sequence[Sample]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
-        batches = _batches(samples, task, batch, pool, waiting)
-        for outputs in answered(session, batches, task.model, precision):
-            yield from task.score(waiting.popleft(), outputs)
+    scored: deque[Future[list[Scored]]] = deque()
+    with ThreadPoolExecutor(1, "prepare") as before, ThreadPoolExecutor(1, "score") as behind:
+        batches = _batches(samples, task, batch, before, waiting)
+        try:
+            for outputs in answered(session, batches, task.model, precision):
+                scored.append(behind.submit(lambda of, found: list(task.score(of, found)), waiting.popleft(), outputs))
+                if len(scored) == BEHIND:
+                    yield from scored.popleft().result()
+        except Exception:
+            # What was answered before is not lost.
+            for group in scored:
+                yield from group.result()
+            raise
+        for group in scored:
+            yield from group.result()
 
 
 def answered(session: Session, batches: Iterable[Batch], model: Model, precision: str = "fp32") -> Iterator[Outputs]:
@@ -144,12 +160,16 @@ def _batches(
     samples: Iterable[Sample], task: Task, size: int, pool: ThreadPoolExecutor, waiting: deque[Sequence[Sample]]
 ) -> Iterator[Batch]:
     source = iter(samples)
-    ahead: deque[tuple[list[Sample], Future[list[Prepared]]]] = deque()
+
+    def made() -> tuple[list[Sample], Batch | None]:
+        group = list(islice(source, size))
+        return group, stacked([task.prepare(sample) for sample in group], task.model) if group else None
+
+    ahead = deque(pool.submit(made) for _ in range(AHEAD - 1))
     while True:
-        while len(ahead) < AHEAD and (group := list(islice(source, size))):
-            ahead.append((group, pool.submit(lambda taken: [task.prepare(sample) for sample in taken], group)))
-        if not ahead:
+        group, batch = ahead.popleft().result()
+        if batch is None:
             return
-        group, prepared = ahead.popleft()
+        ahead.append(pool.submit(made))
         waiting.append(group)
-        yield stacked(prepared.result(), task.model)
+        yield batch

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.boxes import read_boxes
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored
-from harness.reference import Golden, Reference
+from harness.golden_boxes import BoxesCheck
+from harness.reference import Golden, GoldenBoxes, Reference
 from harness.registry import PROJECT
 from harness.verdict import Figure, Verdict
 
@@ -54,22 +56,25 @@ class GoldenCheck:
         figures: dict[str, Figure] = {"golden_max_abs": worst, "golden_bound": self.golden.max_abs}
         unseen = [name for name in self.outputs if name not in self.seen]
         if not self.seen or (whole and unseen):
-            line = f"{len(unseen)} golden outputs are of samples that were not read, the first is {unseen[0]}; {line}"
+            first = f", the first is {unseen[0]}" if unseen else ""
+            line = f"{len(unseen)} golden outputs are of samples that were not read{first}; {line}"
             return Verdict.FAIL, line, figures
         if not self.worst <= self.golden.max_abs:
             return Verdict.FAIL, f"{line}; worst at {self.worst_id}", figures
         return Verdict.PASS, line, figures
 
 
-def check_of(reference: Reference) -> GoldenCheck | None:
+def check_of(reference: Reference) -> GoldenCheck | BoxesCheck | None:
     """The check that a reference declares. Raises ``DeclarationError`` where the file is none, or of other weights."""
     if reference.golden is None:
         return None
     path = PROJECT / reference.golden.file
     try:
         content = json.loads(path.read_text())
-        weights = content["weights"]
-        outputs = {name: np.asarray(value, np.float64) for name, value in content["outputs"].items()}
+        weights, kept = content["weights"], dict(content["outputs"])
+        places = isinstance(reference.golden, GoldenBoxes)
+        boxes = {name: _boxes(value) for name, value in kept.items()} if places else {}
+        outputs = {} if places else {name: np.asarray(value, np.float64) for name, value in kept.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DeclarationError(
             f"{path}: no golden outputs, {type(error).__name__} {error}; write it with python -m harness golden"
@@ -80,18 +85,28 @@ def check_of(reference: Reference) -> GoldenCheck | None:
             f"{path}: outputs of the weights {weights}, declared are {declared}; write it again with "
             "python -m harness golden"
         )
+    if isinstance(reference.golden, GoldenBoxes):
+        return BoxesCheck(reference.golden, boxes)
     return GoldenCheck(reference.golden, outputs)
 
 
-def write_golden(path: Path, reference: Reference, outputs: Mapping[str, NDArray[Any]]) -> None:
-    """Writes outputs by sample id, a line each, with the sha256 of the weights that gave them."""
+def write_golden(path: Path, reference: Reference, outputs: Mapping[str, NDArray[Any] | list[Any]]) -> None:
+    """Writes outputs, or lists of boxes, by sample id, a line each, with the sha256 of the weights that gave them."""
     head = {
         "weights": {asset.name: asset.sha256 for asset in reference.weights},
         "made_by": "python -m harness golden: the torch twin in double precision",
     }
-    lines = (f"  {json.dumps(name)}: {json.dumps(value.tolist())}" for name, value in outputs.items())
+    values = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in outputs.items()}
+    lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
     text = json.dumps(head, indent=1).removesuffix("\n}") + ',\n "outputs": {\n' + ",\n".join(lines) + "\n }\n}\n"
     path.write_text(text)
+
+
+def _boxes(value: Any) -> str:
+    """The line of one picture's boxes. Raises ``ValueError`` where they are none."""
+    line = json.dumps(value)
+    read_boxes(line)
+    return line
 
 
 def _distance(actual: NDArray[Any], expected: NDArray[np.float64]) -> float:

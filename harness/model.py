@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from itertools import product
 from typing import Literal
 
 from harness.declaration import DeclarationError, Scalar, choose, declared
 from harness.recipe import Recipe
 from harness.reference import Reference
-
-BATCH = "batch"
-"""The symbol of the batch axis in a ``TensorSpec``."""
+from harness.sizes import Point, TensorSpec
 
 Promise = Literal["none", "exact", "close", "lossy", "opaque"]
 """What a form keeps of the form it is compared with: ``exact`` the same numbers, ``close`` up to float noise, ``none``
@@ -22,47 +21,6 @@ Format = Literal["weights", "paddle", "torch", "onnx"]
 RUNS = ("torch", "onnx")
 Precision = Literal["fp32", "fp64", "fp16"]
 Family = Literal["recognition", "detection", "classification", "segmentation"]
-
-
-@declared
-class TensorSpec:
-    """An input or output: its name, its axes (an int, or ``BATCH``) and its numpy dtype."""
-
-    name: str
-    axes: tuple[int | str, ...]
-    dtype: Literal["float32", "float64", "int64", "int32", "uint8"]
-
-    def __post_init__(self) -> None:
-        for axis in self.axes:
-            if isinstance(axis, str):
-                choose(f"TensorSpec({self.name}).axes", axis, (BATCH,))
-
-    @property
-    def batch_axis(self) -> int:
-        """Where the batch lies; 0 in most tensors, 1 in CRNN's output."""
-        return self.axes.index(BATCH)
-
-    @property
-    def item(self) -> tuple[int, ...]:
-        """The shape of one item, without the batch axis."""
-        return tuple(axis for axis in self.axes if isinstance(axis, int))
-
-    def shape(self, batch: int) -> tuple[int, ...]:
-        """The shape at a batch size."""
-        return tuple(batch if isinstance(axis, str) else axis for axis in self.axes)
-
-
-@declared
-class Point:
-    """The sizes that are bound for a run. ``slow`` where measuring it takes over a minute."""
-
-    batch: int
-    slow: bool = False
-
-    @property
-    def id(self) -> str:
-        """``bs8``."""
-        return f"bs{self.batch}"
 
 
 @declared
@@ -156,9 +114,11 @@ class Model:
 
     ``feed`` turns a sample's content and the shape of one item into that item of the input, ``decode`` one item of the
     output into an answer, ``metric`` scores it against the truth, ``compare`` compares decoded outputs. Accuracy is
-    asked at ``accuracy_batch``; batching proves the others. ``layout`` is the guide's, for tools that work on files.
-    ``decided`` is for networks that are fed their own answers, where a near tie that float noise turns is followed by
-    other numbers: it says which items are decided at every step, and only those are compared. ``recipes`` says by
+    asked at the first point of ``accuracy_batch``, or where a reference says; batching proves the others. ``layout`` is
+    the guide's, for tools that work on files. ``decided`` is for networks that are fed their own answers, where a near
+    tie that float noise turns is followed by other numbers: it says which items are decided at every step, and only
+    those are compared. ``overlay`` draws what was answered to a picture, and what is true, for people to look at;
+    ``natural`` says which height and width its source would give a picture of a height and width. ``recipes`` says by
     backend how those that compile take the model; without one, such a backend has no cell of it.
     """
 
@@ -180,6 +140,8 @@ class Model:
     compare: str
     layout: FileLayout = field(default_factory=FileLayout)
     decided: str | None = None
+    overlay: str | None = None
+    natural: str | None = None
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     training: Training | None = None
 
@@ -197,20 +159,22 @@ class Model:
             self._check_form(form, names[:index])
         for backend, recipe in self.recipes.items():
             self._check_recipe(f"{where}.recipes[{backend}]", recipe, names)
+        for spec, point in product((*self.inputs, *self.outputs), self.points):
+            spec.at(point)
         for reference in self.references:
-            for claim in reference.claims:
-                if claim.form:
-                    choose(
-                        f"{where}.references[{reference.name}]: form of the claim {claim.printed}", claim.form, names
-                    )
-            deployed = reference.main or self.main
-            choose(f"{where}.references[{reference.name}].main", deployed, names)
-            if self.form(deployed).promise == "opaque":
-                raise DeclarationError(f"{where}.references[{reference.name}].main: {deployed!r} is opaque, never run")
-            if not self.makes(reference, self.form(deployed)):
-                raise DeclarationError(
-                    f"{where}.references[{reference.name}].main: {deployed!r} cannot be made from this reference"
-                )
+            self._check_reference(f"{where}.references[{reference.name}]", reference, names)
+
+    def _check_reference(self, where: str, reference: Reference, names: list[str]) -> None:
+        self.judged(reference)
+        for claim in reference.claims:
+            if claim.form:
+                choose(f"{where}: form of the claim {claim.printed}", claim.form, names)
+        deployed = reference.main or self.main
+        choose(f"{where}.main", deployed, names)
+        if self.form(deployed).promise == "opaque":
+            raise DeclarationError(f"{where}.main: {deployed!r} is opaque, never run")
+        if not self.makes(reference, self.form(deployed)):
+            raise DeclarationError(f"{where}.main: {deployed!r} cannot be made from this reference")
 
     def _check_recipe(self, where: str, recipe: Recipe, names: list[str]) -> None:
         for deployed, compiled in recipe.compiles.items():
@@ -247,6 +211,11 @@ class Model:
                 f"{where}.against: {against.name!r} is of format {against.format!r}, promise {against.promise!r}, "
                 "and runs nowhere"
             )
+
+    @property
+    def places(self) -> bool:
+        """Whether answers are places in the picture, so that ``decode`` is also given its height and width."""
+        return self.family in ("detection", "segmentation")
 
     def form(self, name: str) -> Form:
         """The form of that name."""
@@ -290,6 +259,23 @@ class Model:
     def deployed(self, reference: Reference) -> Form:
         """The form of a reference that is deployed."""
         return self.form(reference.main or self.main)
+
+    def point(self, name: str) -> Point:
+        """The point of that id."""
+        choose(f"Model({self.name}): point", name, [point.id for point in self.points])
+        return next(point for point in self.points if point.id == name)
+
+    def judged(self, reference: Reference) -> Point:
+        """The point at which a reference's accuracy is asked."""
+        if reference.point is not None:
+            return self.point(reference.point)
+        return next(point for point in self.points if point.batch == self.accuracy_batch)
+
+    def at(self, point: Point) -> Model:
+        """The model with inputs and outputs of the sizes that a point binds; forms are made of the model itself."""
+        inputs, outputs = (tuple(spec.at(point) for spec in side) for side in (self.inputs, self.outputs))
+        same = (inputs, outputs) == (self.inputs, self.outputs)
+        return self if same else replace(self, inputs=inputs, outputs=outputs)
 
 
 def _distinct(where: str, names: list[str]) -> None:

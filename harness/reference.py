@@ -90,11 +90,27 @@ class Golden:
 
 
 @declared
+class GoldenBoxes:
+    """Boxes that a reference's weights must find: a file of the project, and the least share of them, and of those
+    found, that are in both, corner by corner. ``python -m harness golden`` writes the file."""
+
+    file: str
+    equal: float
+    n: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.equal <= 1:
+            raise DeclarationError(f"GoldenBoxes.equal: {self.equal}, expected a share over 0 and up to 1")
+
+
+@declared
 class Reference:
     """Weights and data that belong together, and the figures they must give.
 
     Weights are files, or drawn by ``initialise`` (seeded weights, always named so). ``network_params`` may narrow the
-    network. ``main`` is the deployed form of this reference, where it cannot make the model's.
+    network. ``main`` is the deployed form of this reference, where it cannot make the model's. ``point`` is where its
+    accuracy is asked, and ``decode`` and ``compare`` are its way from outputs to answers, where they are not the
+    model's: thresholds belong to weights.
     """
 
     name: Literal["official", "exported", "dequantised", "dequantised_samples", "bundled", "seeded"]
@@ -102,9 +118,12 @@ class Reference:
     initialise: str | None = None
     network_params: Mapping[str, Scalar] = field(default_factory=dict)
     main: str | None = None
+    point: str | None = None
+    decode: str | None = None
+    compare: str | None = None
     data: DataSet | None = None
     claims: tuple[Claim, ...] = ()
-    golden: Golden | None = None
+    golden: Golden | GoldenBoxes | None = None
 
     def __post_init__(self) -> None:
         if bool(self.weights) == bool(self.initialise):

@@ -1,9 +1,9 @@
 """The run folder: one fragment an answer, shared by workers, phases and restarted runs, and the record made of them.
 
 ``fragments/`` holds an answer each, written under a temporary name and renamed; ``outcomes/`` per-sample outcomes by
-their digest; ``logs/`` what tools said; ``provenance/`` what each phase ran on. ``record.json`` is written from all of
-them, as often as a phase ends, and is one flat object an answer. Whoever reads a file and writes by what it says
-excludes the others by a lock, so whole runs may share a folder.
+their digest; ``pictures/`` drawings of the worst samples; ``logs/`` what tools said; ``provenance/`` what each phase
+ran on. ``record.json`` is written from all of them, as often as a phase ends, and is one flat object an answer. Whoever
+reads a file and writes by what it says excludes the others by a lock, so whole runs may share a folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCHEMA = 1
 RECORD = "record.json"
 RED = (Verdict.FAIL, Verdict.BROKEN)
 """Verdicts that end a test with a failure line."""
-OPTIONAL = {"outcomes", "log", *Since("").fields()}
+OPTIONAL = {"outcomes", "log", "pictures", *Since("").fields()}
 """Fields that only some fragments have."""
 
 
@@ -68,8 +68,11 @@ class Run:
                 return ""
             if answer.outcomes is not None:
                 fragment["outcomes"] = self._keep(answer.outcomes)
+            if answer.pictures:
+                names = [self._copy(each, "pictures", f"{path.stem}-{each.name}") for each in answer.pictures]
+                fragment["pictures"] = names
             if answer.log is not None:
-                fragment["log"] = self._copy(answer.log, path.stem)
+                fragment["log"] = self._copy(answer.log, "logs", f"{path.stem}{answer.log.suffix or '.log'}")
                 said.append(f"log {from_project(self.folder / fragment['log'])}")
             if not self._provenance(self._digest).exists():
                 write_json(self._provenance(self._digest), dict(self.provenance))
@@ -144,15 +147,14 @@ class Run:
         outcomes.replace(self.folder / "outcomes" / name)
         return name
 
-    def _copy(self, log: Path, stem: str) -> str:
-        """The log's path in the run folder; where it cannot be copied, the path where it lies: no answer is lost."""
-        name = f"logs/{stem}{log.suffix or '.log'}"
+    def _copy(self, file: Path, folder: str, name: str) -> str:
+        """A file's path in the run folder; where it cannot be copied, the path where it lies: no answer is lost."""
         try:
-            with _whole(self.folder / name) as temporary:
-                shutil.copyfile(log, temporary)
+            with _whole(self.folder / folder / name) as temporary:
+                shutil.copyfile(file, temporary)
         except OSError:
-            return str(log)
-        return name
+            return str(file)
+        return f"{folder}/{name}"
 
     def _lock(self) -> AbstractContextManager[object]:
         """Excludes every other process and thread that shares the folder, until leaving."""

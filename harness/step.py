@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.declaration import Scalar
-from harness.model import TensorSpec
+from harness.sizes import TensorSpec
 from harness.verdict import Absent
 
 Facts = Mapping[str, Scalar]
@@ -61,7 +61,7 @@ class Step:
             parts["network.source"] = source_digest(given.network.partition(":")[0])
             parts |= _values("network", given.network_params)
         for spec in (*given.inputs, *given.outputs):
-            parts[f"tensor.{spec.name}"] = f"{spec.dtype}{list(spec.axes)}"
+            parts[f"tensor.{spec.name}"] = f"{spec.dtype}[{', '.join(map(repr, spec.axes))}]"
         return parts
 
 

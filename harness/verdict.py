@@ -25,13 +25,14 @@ Figure = str | int | float | bool | None | tuple[float, ...]
 class Answer:
     """One question's answer. ``line`` says measured, expected, bound and n in one line; ``figures`` go to the record
     under their own names; ``outcomes`` is a file of per-sample outcomes, kept beside the record by its digest; ``log``
-    is what a tool printed on the way."""
+    is what a tool printed on the way, ``pictures`` are drawings of the worst samples, which the run keeps too."""
 
     verdict: Verdict
     line: str
     figures: Mapping[str, Figure] = field(default_factory=dict)
     outcomes: Path | None = None
     log: Path | None = None
+    pictures: tuple[Path, ...] = ()
 
 
 class Outcome(Exception):

@@ -96,22 +96,23 @@ class Workbench:
             yield reader
 
     def inputs(self, model: Model, reference: Reference, count: int) -> list[Prepared]:
-        """Prepared items for questions that compare a form with another one, not with a published figure.
+        """Prepared items for questions that compare a form with another one, not with a published figure; of a model
+        whose sizes are bound.
 
         Half of them come from the reference's own data where it is somebody else's and was found; the rest from the
         model's bundled data, which every machine has.
         """
-        sets = [model.reference("bundled").data]
+        owners = [model.reference("bundled")]
         if reference.data is not None and reference.data.asset and self.assets.locate(reference.data.asset):
-            sets.insert(0, reference.data)
+            owners.insert(0, reference)
         items: list[Prepared] = []
-        for left, data in zip(range(len(sets), 0, -1), sets, strict=True):
-            if data is None:
+        for left, owner in zip(range(len(owners), 0, -1), owners, strict=True):
+            if owner.data is None:
                 raise DataError(f"{model.name}: its bundled reference declares no data")
-            task = Task.of(model, data)
+            task = Task.of(model, owner)
             wanted = (count - len(items)) // left
             try:
-                with self.data(data, exact=False) as reader:
+                with self.data(owner.data, exact=False) as reader:
                     items += [task.prepare(sample) for sample in islice(reader.samples(), wanted)]
             except Absent:  # its folder is here, the part of it that is meant is not
                 continue

@@ -14,9 +14,10 @@ from hypothesis import settings
 from harness.assets import Assets
 from harness.datasets import Sample
 from harness.datasets.rendered.words import draw_word, encode_png
-from harness.model import BATCH, Form, Model, Point, TensorSpec
+from harness.model import Form, Model
 from harness.reference import Reference
 from harness.registry import PROJECT, load_models, resolve
+from harness.sizes import BATCH, Point, TensorSpec
 from harness.step import StepInput
 from harness.store import Store
 from harness.workbench import Workbench

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from harness.assets import Assets
 from harness.cells import Ask, Scope, asks
 from harness.datasets import Sample
-from harness.model import BATCH, Form, Model, Point, TensorSpec
+from harness.model import Form, Model
 from harness.onnx_graph.edit import MODEL
 from harness.postprocess.recognition import Ctc
 from harness.reference import Asset, DataSet, Reference
+from harness.sizes import BATCH, Point, TensorSpec
 from harness.step import Facts, StepInput, step
 from harness.store import Store
 from harness.workbench import Workbench

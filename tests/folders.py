@@ -41,6 +41,7 @@ PLAN = Plan(
     feed="toy:feed",
     input="float32 [2]",
     layout=FileLayout().told,
+    point="bs8",
 )
 """Of six samples of the toy model."""
 

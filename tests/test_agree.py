@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.agree import Agreement, Decoded, Loss, agree, item_distances, lossy, null_outputs
-from harness.model import BATCH, TensorSpec
 from harness.postprocess.recognition import Ctc
+from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Answer, Verdict
 
 SPEC = TensorSpec(name="y", axes=(3, BATCH, 4), dtype="float32")

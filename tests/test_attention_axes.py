@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import nn
 
-from harness.model import BATCH, TensorSpec
 from harness.networks.load import network_of
 from harness.networks.seeded import condition
 from harness.networks.svtr_lcnet import SvtrLcnet
@@ -23,6 +22,7 @@ from harness.onnx_graph.attention import attention_in_four_axes
 from harness.onnx_graph.edit import attribute
 from harness.onnx_graph.export import torch_to_onnx
 from harness.onnx_graph.paddle import paddle_to_onnx
+from harness.sizes import BATCH, TensorSpec
 from harness.step import StepInput
 from harness.verdict import Refused
 

@@ -10,9 +10,10 @@ import pytest
 
 from harness.cells import QUESTIONS, Ask, Scope, asks, cells, marker_names
 from harness.declaration import DeclarationError
-from harness.model import Form, Point
+from harness.model import Form
 from harness.reference import Asset, Reference
 from harness.registry import load_models
+from harness.sizes import Point
 
 HERE = {"ort", "torch"}
 """Backends that run on any machine; further ones only add cells."""
@@ -222,12 +223,13 @@ class TestMarkers:
         assert {ask.question for ask in found} == {"agreement", "accuracy"}
         assert {ask.at.form.precision for ask in found} == {"fp16"}
 
-    def test_only_throughput_is_a_performance_question_and_only_its_slow_points_are_slow(self, crnn, toy):
+    def test_only_throughput_is_a_performance_question_and_slow_points_are_slow(self, crnn, toy):
         model = toy(points=(Point(batch=8), Point(batch=64, slow=True)))
         found = {(ask.question, ask.at.point.batch): ask.markers for ask in _of_cells(model)}
         assert found["throughput", 8] & {"perf", "slow"} == {"perf"}
         assert found["throughput", 64] & {"perf", "slow"} == {"perf", "slow"}
-        assert found["agreement", 64] & {"perf", "slow"} == set()
+        assert found["agreement", 64] & {"perf", "slow"} == {"slow"}
+        assert found["agreement", 8] & {"perf", "slow"} == set()
 
 
 def _of_cells(model) -> list[Ask]:

@@ -8,8 +8,9 @@ import pytest
 
 from harness.claim import Claim
 from harness.declaration import DeclarationError, choose
-from harness.model import BATCH, Form, Point, TensorSpec
+from harness.model import Form
 from harness.reference import Asset, DataSet, Reference
+from harness.sizes import BATCH, Point, TensorSpec
 
 FORM = {"name": "onnx", "parent": None, "step": "toy:export", "format": "onnx"}
 ASSET = Asset(name="a", patterns=("a",), licence="none", source="nowhere")

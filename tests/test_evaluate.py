@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from harness.backends import Batch, Outputs
 from harness.datasets import DataError, Sample
-from harness.evaluate import Scored, Task, answered, check_outputs, evaluate, stack
-from harness.judge import Measure
+from harness.evaluate import AHEAD, BEHIND, Scored, Task, answered, check_outputs, evaluate, stack
+from harness.judge import Hits
 from harness.preprocess.text_line import stretch_grey
 from harness.verdict import Refused
 
@@ -37,7 +37,7 @@ class Halves:
 
     name = "halves; version 1"
     columns = ("hits", "n", "even")
-    measures = MappingProxyType({"acc": Measure("hits")})
+    measures = MappingProxyType({"acc": Hits()})
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         return (int(predicted == truth), 1, int(int(truth) % 2 == 0))
@@ -237,7 +237,7 @@ class TestStream:
         for asked in range(1, 6 * batch):
             next(outcomes)
             started = -(-asked // batch)
-            assert len(taken) <= (started + 3) * batch
+            assert len(taken) <= (started + AHEAD + BEHIND) * batch
         outcomes.close()
 
     def test_a_picture_that_cannot_be_decoded_is_named_by_its_sample(self, crnn, words):

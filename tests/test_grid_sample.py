@@ -16,12 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from harness.agree import NOISE_FACTOR
-from harness.model import BATCH, TensorSpec
 from harness.networks.load import load_network, network_of
 from harness.networks.rare import Rare
 from harness.networks.seeded import condition
 from harness.onnx_graph.export import torch_to_onnx
 from harness.onnx_graph.grid_sample import export_placeholder, restore_grid_sample
+from harness.sizes import BATCH, TensorSpec
 from harness.step import Step, StepInput
 from harness.verdict import Refused
 

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.model import BATCH
 from harness.onnx_graph.inspect import Tensor, inspect
 from harness.questions.build import differ
+from harness.sizes import BATCH
 
 
 @pytest.fixture

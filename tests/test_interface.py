@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.model import BATCH, TensorSpec
 from harness.onnx_graph.interface import declare_names, declare_shapes
+from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Refused
 
 BIAS = np.array([0.5, -1.0, 2.0], np.float32)

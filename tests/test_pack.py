@@ -21,7 +21,8 @@ from harness.datasets import DataError, Sample
 from harness.evaluate import Task
 from harness.files.pack import pack
 from harness.files.packed import MANIFEST, read_packed
-from harness.model import BATCH, Model, TensorSpec
+from harness.model import Model
+from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Refused
 from tests.folders import PLAN, Listed, declare_few, listing, six, task_of
 
@@ -158,7 +159,7 @@ class TestGoingOn:
     def test_a_folder_of_an_earlier_version_is_left_alone(self, task, tmp_path):
         earlier = json.dumps({"kind": "prepared samples, by python -m harness pack; version 1", "n": 6})
         (tmp_path / MANIFEST).write_text(earlier)
-        with pytest.raises(FileExistsError, match=r"not of the kind .*version 2'; choose a new or an empty folder"):
+        with pytest.raises(FileExistsError, match=r"not of the kind .*version 3'; choose a new or an empty folder"):
             list(pack(Listed(six()), task, PLAN, tmp_path))
         assert listing(tmp_path) == {MANIFEST: earlier.encode()}
 

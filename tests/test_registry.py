@@ -13,7 +13,8 @@ from harness.probe import machine
 from harness.registry import MODELS, backends, choose_model, load_models, resolve
 
 DECLARATION = """
-from harness.model import BATCH, Form, Model, Point, TensorSpec
+from harness.model import Form, Model
+from harness.sizes import BATCH, Point, TensorSpec
 from harness.reference import Reference
 
 TENSOR = TensorSpec(name="x", axes=(BATCH, 2), dtype="float32")

@@ -101,7 +101,7 @@ class TestRoundTrip:
         # What the tool had in a batch and what is read at once need not be the same.
         read = np.concatenate([one.values["output1"] for one in found.batches(drawn["at_once"])], axis=1)
         assert [LOWER_CTC.decode(read[:, at]) for at in range(len(texts))] == texts
-        truth = Truth(model.reference("bundled"), "set", samples, own=False, complete=False)
+        truth = Truth(model.reference("bundled"), "set", samples, own=False, complete=False, point=model.points[0])
         figures = score(Scoring(model, truth, found), folder / "outcomes.jsonl").figures
         hits = sum(text == truth.lower() for text, truth in zip(texts, truths, strict=True))
         assert (figures["hits"], figures["n"]) == (hits, len(asked))
@@ -197,7 +197,7 @@ class TestWhatNoFileSays:
         (out / "test_1_0.bin").rename(tmp_path / "kept")
         (out / "test_2_0.bin").rename(out / "test_1_0.bin")
         (tmp_path / "kept").rename(out / "test_2_0.bin")
-        truth = Truth(crnn.reference("bundled"), "set", samples, own=False, complete=False)
+        truth = Truth(crnn.reference("bundled"), "set", samples, own=False, complete=False, point=crnn.points[0])
         found = OutputFolder(out, crnn, [sample.id for sample in samples])
         figures = score(Scoring(crnn, truth, found), tmp_path / "outcomes.jsonl").figures
         assert (figures["hits"], figures["n"]) == (1, 3)

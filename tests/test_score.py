@@ -181,7 +181,7 @@ class TestStream:
         for at, (first, _) in enumerate(scored):
             (folder / "out" / f"img_{at}_0.bin").write_bytes(np.array([first, 0.5], np.float32).tobytes())
         samples = tuple(Sample(f"set/{at}", b"", truth) for at, truth in enumerate(truths))
-        truth = Truth(model.reference("bundled"), "set", samples, own=False, complete=False)
+        truth = Truth(model.reference("bundled"), "set", samples, own=False, complete=False, point=model.points[0])
         found = OutputFolder(folder / "out", model, [sample.id for sample in samples])
         figures = score(Scoring(model, truth, found), folder / "outcomes.jsonl").figures
         expected = ["0" if first >= 0.5 else "180" for first, _ in scored]

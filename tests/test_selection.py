@@ -98,7 +98,7 @@ def test_nothing_selected_ends_with_5() -> None:
 
 
 def test_slow_questions_are_collected_and_skipped_unless_asked_for(tmp_path: Path) -> None:
-    options = (f"--models={DECLARATIONS}", f"--run={tmp_path / 'run'}", "-rs", "-m", "slow and slowpoke")
+    options = (f"--models={DECLARATIONS}", f"--run={tmp_path / 'run'}", "-rs", "-m", "slow and slowpoke and perf")
     done = run_suite(*options)
     assert done.returncode == 0
     assert "1 skipped" in done.stdout

@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
-from harness.model import BATCH, TensorSpec
 from harness.registry import resolve
+from harness.sizes import BATCH, TensorSpec
 from harness.step import StepInput, source_digest, step
 
 PACKAGE = {

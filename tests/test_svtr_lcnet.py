@@ -15,11 +15,11 @@ from harness.checkpoints.paddle_layers import state_of
 from harness.checkpoints.paddle_program import read_parameters, read_program
 from harness.datasets.rendered.curved import LINES, draw_curved
 from harness.datasets.vendor_samples import read_batches
-from harness.model import BATCH, TensorSpec
 from harness.networks.seeded import condition
 from harness.networks.svtr_lcnet import SvtrLcnet
 from harness.onnx_graph.export import write_graph
 from harness.onnx_graph.paddle import paddle_to_onnx
+from harness.sizes import BATCH, TensorSpec
 from harness.step import StepInput
 from harness.training.glyphs import pictures_of
 

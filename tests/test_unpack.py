@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as arrays
 from harness.backends import Outputs
 from harness.files.formats import Misfit, from_npy, from_txt
 from harness.files.unpack import OutputFolder
-from harness.model import BATCH, Model, TensorSpec
+from harness.model import Model
+from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Broken, Refused
 
 IDS = tuple(f"set/{at}" for at in range(6))

@@ -19,8 +19,9 @@ from harness.backends.ort import OrtBackend
 from harness.cells import Ask, Cell, Scope, asks
 from harness.evaluate import Task, answered, stack
 from harness.files.windows import Tool, Window, map_files
-from harness.model import BATCH, Model, Point, TensorSpec
+from harness.model import Model
 from harness.questions import accuracy, batching
+from harness.sizes import BATCH, Point, TensorSpec
 from harness.store import Artefact, Store
 from harness.verdict import Refused, Verdict
 from harness.workbench import Workbench

@@ -25,13 +25,30 @@ class OrtSession:
     def map(self, batches: Iterable[Batch]) -> Iterator[Outputs]:
         """Answers every batch, in order."""
         for batch in batches:
-            values = self._run(self._outputs, dict(batch.inputs))
+            with _refused(batch):
+                values = self._run(self._outputs, dict(batch.inputs))
             yield Outputs(batch.ids, dict(zip(self._outputs, values, strict=True)))
 
     def measure(self, batch: Batch, plan: TimingPlan) -> Measurement:
         """Times ``InferenceSession.run`` alone; clock ``host``."""
         feed = dict(batch.inputs)
-        return time_calls(lambda: self._run(self._outputs, feed), plan)
+        with _refused(batch):
+            return time_calls(lambda: self._run(self._outputs, feed), plan)
+
+
+@contextmanager
+def _refused(batch: Batch) -> Iterator[None]:
+    """Leaves as ``Refused`` where the graph does not run on the batch; memory that ran out passes as it is."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
+
+    try:
+        yield
+    except (Fail, InvalidArgument) as error:
+        # Both come as the same kind of error.
+        if "allocate memory" in str(error):
+            raise
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in batch.inputs.items())
+        raise Refused(f"ONNX Runtime does not run the graph on {shapes}: {error}") from error
 
 
 class OrtBackend:

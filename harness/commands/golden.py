@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.cells import Cell
 from harness.commands.folders import add_assets, add_models, add_store, assets_of
 from harness.declaration import DeclarationError
-from harness.evaluate import Task, evaluate
+from harness.evaluate import Scored, Task, evaluate
 from harness.golden import write_golden
+from harness.model import Model
 from harness.questions.agreement import decided_items
+from harness.reference import Golden, GoldenBoxes
 from harness.registry import PROJECT, choose_model, load_models
 from harness.store import Store
 from harness.workbench import Workbench
@@ -42,25 +47,29 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     twin = model.twin(model.deployed(reference))
     if reference.golden is None or reference.data is None or twin is None:
         raise DeclarationError(f"{model.name} {reference.name}: declares no golden file, no data, or has no torch twin")
-    # A thousandth of the bound is kept: what is smaller says nothing, and most probabilities become short.
-    digits = 3 - math.floor(math.log10(reference.golden.max_abs))
-    cell = Cell(model, twin, "torch", "fp64", model.points[0])
+    cell = Cell(model, twin, "torch", "fp64", model.judged(reference))
     with TemporaryDirectory() as scratch:
         bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
         with bench.open(cell, reference) as session, bench.data(reference.data) as reader:
             scored = evaluate(
-                session, reader.samples(), Task.of(model, reference.data), cell.point.batch, cell.precision
+                session, reader.samples(), Task.of(cell.sized, reference), cell.point.batch, cell.precision
             )
-            # A near tie that is fed back may go on differently elsewhere; such a sample is no reference for anybody.
-            chosen = (
-                outcome
-                for outcome in scored
-                if len(decided_items(model, outcome.output[np.newaxis], reference.golden.max_abs))
-            )
-            outputs = {
-                outcome.id: outcome.output.round(digits)
-                for outcome in islice(chosen, options.samples or reference.golden.n)
-            }
+            kept = dict(islice(golden(model, reference.golden, scored), options.samples or reference.golden.n))
     path = options.out or PROJECT / reference.golden.file
-    write_golden(path, reference, outputs)
-    yield f"wrote {path}: {len(outputs)} outputs"
+    write_golden(path, reference, kept)
+    yield f"wrote {path}: {len(kept)} outputs"
+
+
+def golden(
+    model: Model, declared: Golden | GoldenBoxes, scored: Iterable[Scored]
+) -> Iterator[tuple[str, NDArray[Any] | list[Any]]]:
+    """What is kept of each outcome: its boxes, or its output rounded, by the id of its sample."""
+    if isinstance(declared, GoldenBoxes):
+        yield from ((outcome.id, json.loads(outcome.predicted)) for outcome in scored)
+        return
+    # A thousandth of the bound is kept: what is smaller says nothing, and most probabilities become short.
+    digits = 3 - math.floor(math.log10(declared.max_abs))
+    for outcome in scored:
+        # A near tie that is fed back may go on differently elsewhere; such a sample is no reference for anybody.
+        if len(decided_items(model, outcome.output[np.newaxis], declared.max_abs)):
+            yield outcome.id, outcome.output.round(digits)

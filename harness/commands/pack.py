@@ -10,13 +10,15 @@ from tempfile import TemporaryDirectory
 
 from harness.commands.folders import add_assets, add_models, add_store, assets_of
 from harness.commands.progress import watched
+from harness.datasets import Sample
 from harness.evaluate import Task
 from harness.files.listing import listing, size_of
 from harness.files.pack import described, item_bytes, pack, write_whole
 from harness.files.packed import INPUTS, Plan
 from harness.files.sources import Source, declared_digest, source
-from harness.model import Model, TensorSpec
-from harness.registry import choose_model, load_models
+from harness.model import Model
+from harness.registry import choose_model, load_models, resolve
+from harness.sizes import Point, TensorSpec
 from harness.store import Store
 from harness.workbench import Workbench
 
@@ -39,6 +41,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     add_samples(parser, "another data set")
     parser.add_argument("--samples", type=_count, metavar="N", help="the first N samples only")
+    parser.add_argument(
+        "--point", metavar="ID", help="the sizes, such as bs1_736x1280; default: where accuracy is asked"
+    )
     parser.add_argument("--info", type=Path, metavar="FILE", help="also list them for benchmark.x86_64; see below")
 
 
@@ -59,13 +64,17 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     with TemporaryDirectory() as scratch:
         bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
         with source(bench, model, options.reference, options.data) as found:
-            plan = plan_of(model, found, options.samples)
-            inputs = listing(options.info, options.out, model, plan.n) if options.info else ""
+            point = model.point(options.point) if options.point else model.judged(found.reference)
+            sized = model.at(point)
+            plan = plan_of(sized, found, options.samples, point)
+            inputs = listing(options.info, options.out, sized, plan.n) if options.info else ""
             yield f"{model.name} {plan.reference}: {plan.n} of {len(found.reader)} samples of {plan.data}"
-            steps = pack(found.reader, Task.of(model, found.data), plan, options.out)
+            steps = pack(found.reader, Task.of(sized, found.reference), plan, options.out)
             for _ in watched(steps, plan.n, "packing"):
                 pass
-    spec = model.inputs[0]
+            if told := other_size(model, point, next(found.reader.samples())):
+                yield told
+    spec = sized.inputs[0]
     size = plan.n * item_bytes(spec) / 1e6
     yield f"packed {plan.n} files of {described(spec)} into {options.out / INPUTS}, {size:.1f} MB"
     if options.info:
@@ -76,8 +85,19 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     yield f"then: {command}"
 
 
-def plan_of(model: Model, found: Source, samples: int | None) -> Plan:
-    """What is to be packed of a source."""
+def other_size(model: Model, point: Point, sample: Sample) -> str:
+    """What the source of a model would give a picture, where that is another size than the point's."""
+    if model.natural is None or sample.size is None:
+        return ""
+    height, width = resolve(model.natural)(*sample.size)
+    if (height, width) == (point.height, point.width):
+        return ""
+    given = f"{sample.id} is {sample.size[0]} x {sample.size[1]}, which its source makes {height} x {width}"
+    return f"note: {given}; packed as {point.height} x {point.width}, for --point {point.id}"
+
+
+def plan_of(model: Model, found: Source, samples: int | None, point: Point) -> Plan:
+    """What is to be packed of a source, for a model whose sizes the point has bound."""
     reader, data = found.reader, found.data
     return Plan(
         model=model.name,
@@ -89,6 +109,7 @@ def plan_of(model: Model, found: Source, samples: int | None) -> Plan:
         feed=data.feed or model.feed,
         input=described(model.inputs[0]),
         layout=model.layout.told,
+        point=point.id,
     )
 
 

@@ -44,7 +44,7 @@ MOST_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is judged: a folder of outputs, read by its inventory, against the truth."""
+    """What is judged: a folder of outputs, read by its inventory, against the truth; the model's sizes are bound."""
 
     model: Model
     truth: Truth
@@ -71,8 +71,9 @@ def run(options: argparse.Namespace) -> Generator[str, None, int]:
             found = truth(bench, model, options.reference, options.data)
             about |= {"reference": found.reference.name, "data": found.data, "own": found.own, "n": len(found.samples)}
             yield _headline(model, found)
-            outputs = OutputFolder(options.outputs, model, [sample.id for sample in found.samples])
-            answer = score(Scoring(model, found, outputs), bench.kept("outcomes.jsonl"))
+            sized = model.at(found.point)
+            outputs = OutputFolder(options.outputs, sized, [sample.id for sample in found.samples])
+            answer = score(Scoring(sized, found, outputs), bench.kept("outcomes.jsonl"))
             about |= {"format": outputs.suffix, "counted_from": outputs.counted_from}
             yield f"read {outputs.suffix} files of {len(found.samples)} samples from {options.outputs}, {outputs.told}"
         except Outcome as outcome:
@@ -93,8 +94,8 @@ def score(asked: Scoring, outcomes: Path) -> Answer:
     """
     model, found = asked.model, asked.truth
     reference = found.reference if found.own else replace(found.reference, claims=(), golden=None)
-    task = Task.of(model, reference.data)
-    scored = write_outcomes(watched(_scored(asked, task), len(found.samples), "scoring"), outcomes)
+    task = Task.of(model, reference)
+    scored = write_outcomes(watched(_scored(asked, task), len(found.samples), "scoring"), outcomes, task.metric)
     answer = Judging(reference, task.metric, whole=found.complete).answer(scored, outcomes)
     if found.own:
         return answer

@@ -13,7 +13,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from harness.files.pack import described, item_bytes
-from harness.model import TensorSpec
+from harness.sizes import TensorSpec
 
 NPY_LENGTHS = {1: slice(8, 10), 2: slice(8, 12)}
 """Where a file of each version says how long its header is."""

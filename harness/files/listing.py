@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.declaration import DeclarationError
 from harness.files.pack import described
 from harness.files.packed import INPUTS, MANIFEST
-from harness.model import Model, TensorSpec
+from harness.model import Model
+from harness.sizes import TensorSpec
 from harness.verdict import Refused
 
 

@@ -1,16 +1,18 @@
 """Files in: prepared samples in a folder, as the guides' preprocessing leaves them for tools that read files.
 
 ``inputs/`` holds one file a sample and nothing else, because msame takes every file of a folder for an input: raw
-little-endian numbers in C order, without header, named and numbered as the model's layout says. The labels file has a
-line a sample. ``pack.json`` says which samples these are, and is whole only when all the rest is.
+little-endian numbers in C order, without header (or NumPy's format, where a guide saves that), named and numbered as
+the model's layout says. The labels file has a line a sample. ``pack.json`` says which samples these are, and is whole
+only when all the rest is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -22,9 +24,12 @@ from numpy.typing import NDArray
 from harness.datasets import DataError, DataSetReader, Sample
 from harness.evaluate import Prepared, Task
 from harness.files.packed import INPUTS, KIND, MANIFEST, Plan, digest_of, plan_in, read_manifest
-from harness.model import FileLayout, TensorSpec
+from harness.model import FileLayout
+from harness.sizes import TensorSpec
 from harness.store import file_digest
 from harness.verdict import Refused
+
+NPY = ".npy"
 
 
 def pack(reader: DataSetReader, task: Task, plan: Plan, folder: Path) -> Iterator[int]:
@@ -45,12 +50,12 @@ def pack(reader: DataSetReader, task: Task, plan: Plan, folder: Path) -> Iterato
         _check_truth(sample)
         path = folder / INPUTS / layout.file(place)
         if place >= done:
-            content = raw(task.prepare(sample), spec)
+            content = stored(task.prepare(sample), spec, layout)
             path.write_bytes(content)
             inputs.append(hashlib.sha256(content).hexdigest())
         else:
             inputs.append(_kept(path, sample, before[place]))
-        taken.append(Sample(sample.id, b"", sample.truth))
+        taken.append(replace(sample, content=b""))
         yield place + 1
     if len(taken) != plan.n:
         raise DataError(f"{plan.data}: gives {len(taken)} samples, announced were {plan.n}")
@@ -65,6 +70,21 @@ def raw(item: Prepared, spec: TensorSpec) -> bytes:
         found = f"{value.dtype.name} {list(value.shape)}"
         raise Refused(f"{item.id}: prepared as {found}, the input {spec.name} takes {described(spec)}")
     return value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def stored(item: Prepared, spec: TensorSpec, layout: FileLayout) -> bytes:
+    """The content of one item's file: raw numbers; NumPy's format, a batch of one, where the layout says ``.npy``."""
+    content = raw(item, spec)
+    if not layout.input.endswith(NPY):
+        return content
+    file = io.BytesIO()
+    np.save(file, np.frombuffer(content, np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape(1)))
+    return file.getvalue()
+
+
+def stored_bytes(spec: TensorSpec, layout: FileLayout) -> int:
+    """The size of one item's file in bytes."""
+    return len(stored(Prepared("", np.zeros(spec.item, spec.dtype)), spec, layout))
 
 
 def described(spec: TensorSpec) -> str:
@@ -106,7 +126,7 @@ def _begun(folder: Path, plan: Plan, spec: TensorSpec, layout: FileLayout) -> in
     names = [layout.file(place) for place in range(plan.n)]
     if strange := sorted(set(sizes).difference(names)):
         raise FileExistsError(f"{inputs}: holds {strange[0]}, which is none of its inputs; choose a new folder")
-    whole = item_bytes(spec)
+    whole = stored_bytes(spec, layout)
     return next((place for place, name in enumerate(names) if sizes.get(name) != whole), plan.n)
 
 
@@ -115,7 +135,7 @@ def _compare(reader: DataSetReader, task: Task, folder: Path, places: set[int]) 
     for place in places:
         path = folder / INPUTS / task.model.layout.file(place)
         sample = next(reader.samples(place))
-        if path.read_bytes() != raw(task.prepare(sample), task.model.inputs[0]):
+        if path.read_bytes() != stored(task.prepare(sample), task.model.inputs[0], task.model.layout):
             raise FileExistsError(
                 f"{path}: begun with other code or data, {sample.id} is prepared otherwise now; choose a new folder"
             )
@@ -142,9 +162,10 @@ def _finish(folder: Path, plan: Plan, layout: FileLayout, samples: list[Sample],
     manifest = {
         "kind": KIND,
         **asdict(plan),
-        "digest": digest_of((sample.id, sample.truth) for sample in samples),
+        "digest": digest_of(samples),
         "samples": [sample.id for sample in samples],
         "truths": [sample.truth for sample in samples],
+        "sizes": [sample.size for sample in samples],
         "inputs": inputs,
     }
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -15,7 +15,7 @@ from harness.store import file_digest
 
 MANIFEST = "pack.json"
 INPUTS = "inputs"
-KIND = "prepared samples, by python -m harness pack; version 2"
+KIND = "prepared samples, by python -m harness pack; version 3"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Plan:
 
     ``declared`` is the digest that the declaration names for the data set, ``own`` whether the samples come from the
     reference's own data set, ``n`` how many of them are packed; ``input`` is what one file holds, ``layout`` how files
-    and labels are written.
+    and labels are written, ``point`` the id of the one that binds its sizes.
     """
 
     model: str
@@ -36,6 +36,7 @@ class Plan:
     feed: str
     input: str
     layout: str
+    point: str
 
 
 @dataclass(frozen=True)
@@ -94,22 +95,26 @@ def plan_in(manifest: Mapping[str, Any]) -> Plan | None:
         return None
 
 
-def digest_of(samples: Iterable[tuple[str, str]]) -> str:
-    """sha256 over ids and truths in their order: which samples these are, wherever they lie."""
+def digest_of(samples: Iterable[Sample]) -> str:
+    """sha256 over ids, truths and sizes in their order: which samples these are, wherever they lie."""
     digest = hashlib.sha256()
-    for name, truth in samples:
-        digest.update(f"{name}\t{truth}\n".encode())
+    for sample in samples:
+        digest.update(f"{sample.id}\t{sample.truth}\t{sample.size}\n".encode())
     return digest.hexdigest()
 
 
 def _samples(path: Path, manifest: Mapping[str, Any], plan: Plan) -> tuple[Sample, ...]:
     """The samples of a manifest. Raises ``DataError`` where they are not those that it was written with."""
-    lists = [manifest.get(name) for name in ("samples", "truths", "inputs")]
+    lists = [manifest.get(name) for name in ("samples", "truths", "sizes", "inputs")]
     lengths = [len(each) if isinstance(each, list) else None for each in lists]
-    if lengths != [plan.n] * 3:
-        raise DataError(f"{path}: samples, truths and inputs are {lengths} long, expected {plan.n} of each; pack again")
-    samples = tuple(Sample(name, b"", truth) for name, truth in zip(*lists[:2], strict=True))
-    found = digest_of((sample.id, sample.truth) for sample in samples)
+    if lengths != [plan.n] * 4:
+        told = "samples, truths, sizes and inputs"
+        raise DataError(f"{path}: {told} are {lengths} long, expected {plan.n} of each; pack again")
+    samples = tuple(
+        Sample(name, b"", truth, tuple(size) if isinstance(size, list) else None)
+        for name, truth, size in zip(*lists[:3], strict=True)
+    )
+    found = digest_of(samples)
     if found != manifest.get("digest"):
         raise DataError(f"{path}: its samples are not those packed: digest {found}, packed {manifest.get('digest')}")
     return samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.datasets import DataError, DataSetReader, Sample, part_of
@@ -12,6 +12,7 @@ from harness.declaration import DeclarationError
 from harness.files.packed import MANIFEST, read_packed, read_plan
 from harness.model import Model
 from harness.reference import DataSet, Reference
+from harness.sizes import Point
 from harness.store import file_digest
 from harness.verdict import Absent
 from harness.workbench import Workbench, open_reader
@@ -33,7 +34,8 @@ class Source:
 class Truth:
     """What outputs are judged by: samples with ids and truths, of what they are, and for which reference.
 
-    ``own`` where they are of the reference's own data set, ``complete`` where they are all of it.
+    ``own`` where they are of the reference's own data set, ``complete`` where they are all of it. ``point`` binds the
+    sizes of what they were made into.
     """
 
     reference: Reference
@@ -41,6 +43,7 @@ class Truth:
     samples: tuple[Sample, ...]
     own: bool
     complete: bool
+    point: Point
 
 
 @contextmanager
@@ -66,8 +69,9 @@ def truth(bench: Workbench, model: Model, name: str | None, at: Path | None) -> 
     if at is not None and (at / MANIFEST).exists():
         return _packed(bench, model, name, at)
     with source(bench, model, name, at) as found:
-        samples = tuple(Sample(sample.id, b"", sample.truth) for sample in found.reader.samples())
-    return Truth(found.reference, found.name, samples, found.own, found.own and _is_whole(found.data, samples))
+        samples = tuple(replace(sample, content=b"") for sample in found.reader.samples())
+    complete = found.own and _is_whole(found.data, samples)
+    return Truth(found.reference, found.name, samples, found.own, complete, model.judged(found.reference))
 
 
 def _is_whole(data: DataSet, samples: Sequence[Sample]) -> bool:
@@ -91,17 +95,18 @@ def _packed(bench: Workbench, model: Model, name: str | None, folder: Path) -> T
         asked = f"{model.name} {name or ''}".strip()
         raise DeclarationError(f"{folder}: packed for {plan.model} {plan.reference}, not for {asked}")
     packed = read_packed(folder, model.layout)
-    reference = model.reference(plan.reference)
+    reference, point = model.reference(plan.reference), model.point(plan.point)
     data = reference.data
     if data is None or not plan.own or (data.name, declared_digest(data)) != (plan.data, plan.declared):
-        return Truth(reference, plan.data, packed.samples, own=False, complete=False)
+        return Truth(reference, plan.data, packed.samples, own=False, complete=False, point=point)
     try:
         # Ids and truths are compared, which every Pillow draws alike.
         with bench.data(data, exact=False) as reader:
             _compare(folder, packed.samples, reader)
     except Absent:  # on another machine than the one that packed, the manifest is what there is
         pass
-    return Truth(reference, plan.data, packed.samples, own=True, complete=_is_whole(data, packed.samples))
+    complete = _is_whole(data, packed.samples)
+    return Truth(reference, plan.data, packed.samples, own=True, complete=complete, point=point)
 
 
 def _compare(folder: Path, samples: tuple[Sample, ...], reader: DataSetReader) -> None:

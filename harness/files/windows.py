@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.backends import Batch, Outputs
 from harness.evaluate import Prepared
-from harness.files.pack import raw
+from harness.files.pack import stored
 from harness.files.packed import INPUTS
 from harness.files.unpack import OutputFolder
 from harness.model import Model
@@ -79,5 +79,7 @@ def _write(group: list[Batch], model: Model, inputs: Path, first: int) -> None:
     number = first
     for batch in group:
         for name, value in zip(batch.ids, np.moveaxis(batch.inputs[spec.name], spec.batch_axis, 0), strict=True):
-            (inputs / model.layout.input.format(i=number)).write_bytes(raw(Prepared(name, value), spec))
+            (inputs / model.layout.input.format(i=number)).write_bytes(
+                stored(Prepared(name, value), spec, model.layout)
+            )
             number += 1

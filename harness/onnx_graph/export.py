@@ -12,13 +12,14 @@ from torch import nn
 from harness.networks.load import load_network
 from harness.onnx_graph.edit import MODEL, read_directly
 from harness.onnx_graph.interface import declare_shapes
+from harness.sizes import TensorSpec
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
 
 
 @step(revision=1, tools=("torch", "onnx"))
 def torch_to_onnx(given: StepInput, out: Path) -> Facts:
-    """``model.onnx`` at exactly the opset asked for, with the declared names and a dynamic batch axis."""
+    """``model.onnx`` at exactly the opset asked for, with the declared names; batch and open sizes are dynamic."""
     return write_graph(load_network(given.sources[0]), given, out)
 
 
@@ -32,7 +33,7 @@ def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
     whatever its weights. Raises ``Refused`` where the exporter wrote another opset or interface.
     """
     opset = int(given.params["opset"])
-    dummy = tuple(torch.zeros(spec.shape(1), dtype=getattr(torch, spec.dtype)) for spec in given.inputs)
+    dummy = tuple(torch.zeros(spec.smallest.shape(1), dtype=getattr(torch, spec.dtype)) for spec in given.inputs)
     specs = (*given.inputs, *given.outputs)
     with warnings.catch_warnings():
         # Deprecated upstream, and chosen on purpose; its remark on LSTM batch sizes is what agreement checks.
@@ -44,7 +45,7 @@ def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
             input_names=[spec.name for spec in given.inputs],
             output_names=[spec.name for spec in given.outputs],
             opset_version=opset,
-            dynamic_axes={spec.name: {spec.batch_axis: "batch"} for spec in specs},
+            dynamic_axes={spec.name: open_axes(spec) for spec in specs},
             dynamo=False,
         )
     graph = onnx.load(out / MODEL)
@@ -56,3 +57,8 @@ def write_graph(network: nn.Module, given: StepInput, out: Path) -> Facts:
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, out / MODEL)
     return {"opset": opset, "nodes": len(graph.graph.node)}
+
+
+def open_axes(spec: TensorSpec) -> dict[int, str]:
+    """The places of the axes that have no size of their own, with the names that a graph gives them."""
+    return {place: axis for place, axis in enumerate(spec.named) if isinstance(axis, str)}

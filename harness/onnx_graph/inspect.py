@@ -9,9 +9,9 @@ from pathlib import Path
 
 import onnx
 
-from harness.model import BATCH
 from harness.onnx_graph.edit import every_node
 from harness.onnx_graph.later import check_with_later
+from harness.sizes import BATCH
 from harness.verdict import Refused
 
 

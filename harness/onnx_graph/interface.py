@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
-from harness.model import TensorSpec
+from harness.sizes import TensorSpec
 from harness.verdict import Refused
 
 
@@ -35,7 +35,7 @@ def declare_names(graph: onnx.GraphProto, inputs: Sequence[TensorSpec], outputs:
 
 
 def declare_shapes(values: Iterable[onnx.ValueInfoProto], specs: Sequence[TensorSpec]) -> None:
-    """Writes the declared axes into a graph's inputs or outputs; the batch axis keeps a symbol.
+    """Writes the declared axes into a graph's inputs or outputs; open axes keep a symbol.
 
     Converters lose static sizes, or leave sizes open that the guide fixes. Raises ``Refused`` where the number, a name,
     or the number of axes differ. That the axes written are true is what agreement checks at every batch.
@@ -47,11 +47,11 @@ def declare_shapes(values: Iterable[onnx.ValueInfoProto], specs: Sequence[Tensor
     for value, spec in zip(found, specs, strict=True):
         dimensions = value.type.tensor_type.shape.dim
         if len(dimensions) != len(spec.axes):
-            raise Refused(f"{spec.name}: {len(dimensions)} axes in the graph, declared {list(spec.axes)}")
-        for dimension, axis in zip(dimensions, spec.axes, strict=True):
+            raise Refused(f"{spec.name}: {len(dimensions)} axes in the graph, declared {list(spec.named)}")
+        for dimension, axis in zip(dimensions, spec.named, strict=True):
             if isinstance(axis, int):
                 if dimension.dim_value not in (0, axis):
-                    raise Refused(f"{spec.name}: {dimension.dim_value} in the graph, declared {list(spec.axes)}")
+                    raise Refused(f"{spec.name}: {dimension.dim_value} in the graph, declared {list(spec.named)}")
                 dimension.dim_value = axis
             else:
                 dimension.dim_param = axis

@@ -14,11 +14,12 @@ from harness.datasets import part_of
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, evaluate
 from harness.golden import check_of
-from harness.judge import judge
+from harness.judge import Ratio, Similarity, judge
 from harness.metrics import Metric
 from harness.reference import Reference
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
+from harness.worst import Worst
 
 SINGLE = "fp32"
 WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
@@ -30,14 +31,18 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     reference = model.reference(ask.reference)
     if reference.data is None:
         raise DeclarationError(f"{ask.id}: the reference {reference.name} declares no data")
-    task = Task.of(model, reference.data)
+    task = Task.of(cell.sized, reference)
     with bench.open(cell, reference) as session, bench.data(reference.data) as reader:
         wanted = min(len(reader), bench.samples or len(reader))
         scored = evaluate(session, islice(reader.samples(), wanted), task, cell.point.batch)
         outcomes = bench.kept(f"{ask.question}-{ask.id}.jsonl")
         judging = Judging(reference, task.metric, whole=wanted == len(reader), precision=cell.precision)
-        answer = judging.answer(write_outcomes(scored, outcomes), outcomes)
-        return noted(answer, reader.facts())
+        worst = Worst(task.metric)
+        written = write_outcomes(worst.watch(scored), outcomes, task.metric)
+        answer = noted(judging.answer(written, outcomes), reader.facts())
+        if model.overlay is None:
+            return answer
+        return replace(answer, pictures=worst.drawn(reader, model.overlay, bench.kept(f"{ask.question}-{ask.id}")))
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,12 @@ class Judging:
 
     def _figures(self, counts: Mapping[str, float]) -> dict[str, Figure]:
         """Counts and values; of nothing there are none but n."""
-        sums = {measure.column for measure in self.metric.measures.values() if not measure.share}
+        sums = {
+            name
+            for measure in self.metric.measures.values()
+            if isinstance(measure, Similarity)
+            for name in measure.columns
+        }
         figures: dict[str, Figure] = {name: value if name in sums else int(value) for name, value in counts.items()}
         return figures | dict(self.metric.value(list(counts.values()))) if counts["n"] else figures
 
@@ -158,21 +168,25 @@ def tally(scored: Iterable[Scored], columns: int) -> dict[str, list[float]]:
     return parts
 
 
-def write_outcomes(scored: Iterable[Scored], path: Path) -> Iterator[Scored]:
-    """Passes outcomes through and writes each as a JSON line: id, predicted, truth, hit."""
+def write_outcomes(scored: Iterable[Scored], path: Path, metric: Metric) -> Iterator[Scored]:
+    """Passes outcomes through and writes each as a JSON line: id, predicted, truth, hit; of a metric with ratios also
+    the counts by column, which two runs are compared by."""
+    pooled = any(isinstance(measure, Ratio) for measure in metric.measures.values())
     with path.open("w", encoding="utf-8") as file:
         for outcome in scored:
-            line = {
+            line: dict[str, object] = {
                 "id": outcome.id,
                 "predicted": outcome.predicted,
                 "truth": outcome.truth,
                 "hit": bool(outcome.counts[0]),
             }
+            if pooled:
+                line["counts"] = dict(zip(metric.columns, outcome.counts, strict=True))
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             yield outcome
 
 
 def accuracy_claims(reference: Reference, precision: str = SINGLE) -> list[Claim]:
-    """The claims that accuracy judges of a form in this precision: all but times and sizes."""
-    claims = [claim for claim in reference.claims if not claim.is_time and not claim.is_size]
-    return [claim for claim in claims if precision in claim.precisions]
+    """The claims that accuracy judges of a form in this precision: all but times, sizes and likeness."""
+    elsewhere = [claim for claim in reference.claims if claim.is_time or claim.is_size or claim.is_likeness]
+    return [claim for claim in reference.claims if claim not in elsewhere and precision in claim.precisions]

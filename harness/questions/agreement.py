@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from harness.registry import resolve
 from harness.verdict import Answer, Broken, Figure, Verdict
 from harness.workbench import Workbench
 
-LEAST_ITEMS = 32
+MOST_ITEMS = 32
 """Float noise differs from item to item, by orders of magnitude where a softmax saturates: the largest of a few is a
 matter of luck, and no measure for the largest distance between two implementations."""
+ENOUGH, LEAST_ITEMS = 2**17, 4
+"""So many numbers of output are enough, though they are fewer items: a map holds as many as thousands of words. But not
+fewer items than these, of which one may be a picture without text."""
 COARSER = {"fp16": 2.0**13}
 """How many times coarser than single precision a precision is. It costs less than so many times the float noise where
 it sums in single precision, as devices do."""
@@ -34,7 +38,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     """Runs both ends of the edge on the same items and judges the child by its promise.
 
     ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
-    measured on ``LEAST_ITEMS`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers;
+    measured on ``least_items`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers;
     one that is a coarser precision also by its median distance, which that of the float noise bounds.
     A backend that computes in another precision than the form is asked whether it does so as one should: see ``arms``.
     """
@@ -45,7 +49,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     against = model.against(cell.form)
     if against is None:
         raise DeclarationError(f"{cell.id}: nothing before this form runs, so it has no edge")
-    items = bench.inputs(model, reference, max(cell.point.batch, LEAST_ITEMS))
+    items = bench.inputs(cell.sized, reference, max(cell.point.batch, least_items(cell.sized)))
     batches = stack(items, model, cell.point.batch)
     expected = outputs_of(bench, bench.runner(cell, against), reference, batches)
     actual = outputs_of(bench, cell, reference, batches)
@@ -54,7 +58,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         if cell.form.precision in COARSER:
             median = COARSER[cell.form.precision] * float(np.median(item_noise(bench, cell, reference, items)))
         loss = Loss(equal=cell.form.equal or 0.0, because=cell.form.because, median=median)
-        return lossy(expected, actual, loss, model.outputs[0], resolve(model.compare))
+        return lossy(expected, actual, loss, model.outputs[0], resolve(reference.compare or model.compare))
     single = expected if against.format == "torch" else None
     noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, items, single)
     bound = NOISE_FACTOR * noise
@@ -72,7 +76,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         )
         return Answer(verdict=Verdict.INCONCLUSIVE, line=line, figures=figures)
     expected, actual = (np.take(outputs, chosen, spec.batch_axis) for outputs in (expected, actual))
-    found = agree(expected, actual, bound, spec, resolve(model.compare))
+    found = agree(expected, actual, bound, spec, resolve(reference.compare or model.compare))
     answer = found.answer(tuple(items[item].id for item in chosen), promised)
     return replace(answer, figures={**answer.figures, **figures})
 
@@ -89,13 +93,13 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
     reference, lowered = model.reference(ask.reference), model.lowered(cell.form, cell.precision)
     if lowered is None or not model.makes(reference, lowered):
         raise DeclarationError(f"{cell.id}: no form of {reference.name} tells what {cell.precision} costs here")
-    items = bench.inputs(model, reference, max(cell.point.batch, LEAST_ITEMS))
+    items = bench.inputs(cell.sized, reference, max(cell.point.batch, least_items(cell.sized)))
     batches = stack(items, model, cell.point.batch)
     expected, here, actual = (
         outputs_of(bench, each, reference, batches)
         for each in (bench.runner(cell, cell.form), bench.runner(cell, lowered, cell.precision), cell)
     )
-    spec, compare = model.outputs[0], resolve(model.compare)
+    spec, compare = model.outputs[0], resolve(reference.compare or model.compare)
     single, half, device = (np.moveaxis(values, spec.batch_axis, 0) for values in (expected, here, actual))
     cost = float(np.median(item_distances(single, half)))
     loss = Loss(equal=lowered.equal or 0.0, because=lowered.because, median=NOISE_FACTOR * cost)
@@ -111,7 +115,23 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
         f"{answer.line}; in {cell.precision} on this machine {figures['here_equal']} of {len(items)} stay, median "
         f"{cost:.3g}; between that and the device max-abs {figures['here_to_device_max_abs']:.3g}"
     )
-    return replace(answer, line=line, figures={**answer.figures, **figures})
+    return alike(replace(answer, line=line, figures={**answer.figures, **figures}), cell, reference)
+
+
+def alike(answer: Answer, cell: Cell, reference: Reference) -> Answer:
+    """The answer of a device, and what is claimed of its likeness to this machine judged: the mean cosine of items."""
+    for claim in reference.claims:
+        if claim.is_likeness and cell.precision in claim.precisions:
+            found = float(str(answer.figures["mean_cosine"]))
+            line = f"{answer.line}; mean cosine {found:.6f}, claim {claim.printed}, floor {claim.floor:.4f}"
+            verdict = answer.verdict if found >= claim.floor else Verdict.FAIL
+            answer = replace(answer, line=line, verdict=verdict, figures={**answer.figures, "likeness_judged": True})
+    return answer
+
+
+def least_items(model: Model) -> int:
+    """How many items float noise is measured on."""
+    return max(LEAST_ITEMS, min(MOST_ITEMS, ENOUGH // prod(model.outputs[0].item)))
 
 
 def decided_items(model: Model, items: NDArray[Any], bound: float | NDArray[Any]) -> NDArray[np.intp]:
@@ -132,7 +152,7 @@ def float_noise(
 def item_noise(
     bench: Workbench, cell: Cell, reference: Reference, items: Sequence[Prepared], single: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """The distances between the torch twin in single and in double precision, on each of the first ``LEAST_ITEMS``.
+    """The distances between the torch twin in single and in double precision, on each of the first ``least_items``.
 
     ``single`` is the twin's single-precision output where the caller has it already. Items that single precision
     decides otherwise, in a network that is fed its own answers, are left out: what follows is no noise.
@@ -141,11 +161,11 @@ def item_noise(
     if twin is None:
         raise DeclarationError(f"{cell.id}: promises to be close, but has no torch twin to measure float noise with")
     # More of them would make the bound no tighter, and double precision is slow.
-    items, spec = items[:LEAST_ITEMS], cell.model.outputs[0]
-    inputs = (cell.model.name, reference.name, tuple(item.id for item in items))
+    items, spec = items[: least_items(cell.sized)], cell.model.outputs[0]
+    inputs = (cell.model.name, reference.name, tuple(f"{item.id} {item.value.shape}" for item in items))
     if inputs in bench.float_noise:
         return bench.float_noise[inputs]
-    batches = stack(items, cell.model, min(cell.point.batch, LEAST_ITEMS))
+    batches = stack(items, cell.model, min(cell.point.batch, len(items)))
     if single is None:
         single = outputs_of(bench, bench.runner(cell, twin), reference, batches)
     double = outputs_of(bench, bench.runner(cell, twin, "fp64"), reference, batches)
@@ -164,5 +184,5 @@ def outputs_of(bench: Workbench, cell: Cell, reference: Reference, batches: Sequ
     """The first output of a cell for all batches, joined along its batch axis."""
     output = cell.model.outputs[0]
     with bench.open(cell, reference) as session:
-        found = [outputs.values[output.name] for outputs in answered(session, batches, cell.model, cell.precision)]
+        found = [outputs.values[output.name] for outputs in answered(session, batches, cell.sized, cell.precision)]
     return np.concatenate(found, axis=output.batch_axis)

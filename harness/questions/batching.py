@@ -13,7 +13,7 @@ from harness.backends import Batch, Session
 from harness.cells import Ask
 from harness.evaluate import Prepared, answered, stack
 from harness.model import Model
-from harness.questions.agreement import LEAST_ITEMS, decided_items, float_noise
+from harness.questions.agreement import decided_items, float_noise, least_items
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
 
@@ -26,11 +26,11 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     """Maps items singly and in batches through one session; distances within the float-noise bound of the model,
     and none at all between two answers to the same batch. Of a network that is fed its own answers, items with a near
     tie are left out."""
-    cell, model = ask.at, ask.model
+    cell, model = ask.at, ask.at.sized
     reference = model.reference(ask.reference)
     size = cell.point.batch
     wanted = size + max(1, size // 2)
-    items = bench.inputs(model, reference, max(wanted, LEAST_ITEMS))
+    items = bench.inputs(cell.sized, reference, max(wanted, least_items(cell.sized)))
     noise = float_noise(bench, cell, reference, items)
     items = items[:wanted]
     bound = NOISE_FACTOR * noise

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from harness.cells import Ask
 from harness.claim import Claim
-from harness.model import Form, Model, TensorSpec
+from harness.model import Form, Model
 from harness.onnx_graph.inspect import Summary, Tensor, inspect
+from harness.sizes import TensorSpec
 from harness.store import Artefact
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
@@ -79,4 +80,4 @@ def _facts_differ(form: Form, made: Artefact) -> Iterator[str]:
 
 
 def _as_tensor(spec: TensorSpec) -> Tensor:
-    return Tensor(spec.name, spec.axes, spec.dtype)
+    return Tensor(spec.name, spec.named, spec.dtype)

@@ -39,7 +39,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     if half is None:
         raise DeclarationError(f"{ask.id}: {ask.form.name} has no form in half precision to say what is held in it")
     single, lowered = (bench.form(model, reference, form).file("model.onnx") for form in (ask.form, half))
-    with _batches(bench, model, reference) as (n, batches):
+    with _batches(bench, ask.at.sized, reference) as (n, batches):
         found = peaks(single, in_half(onnx.load(lowered)), batches, bench.compute.threads)
     return judge(found, n)
 
@@ -86,7 +86,7 @@ def _batches(bench: Workbench, model: Model, reference: Reference) -> Iterator[t
         items = bench.inputs(model, reference, wanted)
         yield len(items), (stacked([item], model) for item in items)
         return
-    task = Task.of(model, reference.data)
+    task = Task.of(model, reference)
     with bench.data(reference.data, exact=False) as reader:
         samples = islice(reader.samples(), wanted)
         yield min(wanted, len(reader)), (stacked([task.prepare(sample)], model) for sample in samples)

@@ -1,9 +1,10 @@
 """CRNN for text lines of 0-9a-z: guide 001, from a PyTorch checkpoint to ONNX at opset 11."""
 
 from harness.claim import Claim
-from harness.model import BATCH, FileLayout, Form, Model, Point, TensorSpec, Training
+from harness.model import FileLayout, Form, Model, Training
 from harness.recipe import Recipe
 from harness.reference import Asset, DataSet, Reference
+from harness.sizes import BATCH, Point, TensorSpec
 
 CHECKPOINT = Asset(
     name="gpu_checkpoint_12_acc_0.7923.pth",

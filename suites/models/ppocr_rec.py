@@ -1,9 +1,10 @@
 """PP-OCRv3 recognition of English: guide 004 (OCR_REC), from a Paddle inference model to ONNX at opset 11."""
 
 from harness.claim import Claim
-from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.model import Form, Model, Training
 from harness.recipe import Recipe
 from harness.reference import Archive, Asset, DataSet, Golden, Reference
+from harness.sizes import BATCH, Point, TensorSpec
 
 RETRAINED = tuple(
     Asset(

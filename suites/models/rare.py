@@ -1,9 +1,10 @@
 """RARE with ResNet-34 vd, for words on curved lines: guide 000, from Paddle's training checkpoint to ONNX."""
 
 from harness.claim import Claim
-from harness.model import BATCH, Form, Model, Point, TensorSpec, Training
+from harness.model import Form, Model, Training
 from harness.recipe import Recipe
 from harness.reference import Archive, Asset, DataSet, Golden, Reference
+from harness.sizes import BATCH, Point, TensorSpec
 
 CHECKPOINT = Asset(
     name="rec_r34_vd_tps_bilstm_att_v2.0_train/best_accuracy.pdparams",

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from harness.model import Point
 from harness.reference import Reference
 from harness.registry import load_models
+from harness.sizes import Point
 
 CRNN = load_models()["crnn"]
 MODEL = replace(

@@ -18,10 +18,10 @@ from harness.ascend.drive.host import Host, Place
 from harness.ascend.options import options_for
 from harness.cells import Cell
 from harness.declaration import DeclarationError, Scalar
-from harness.model import BATCH, TensorSpec
 from harness.process import private_folder, run
 from harness.process.faults import shown
 from harness.recipe import Recipe
+from harness.sizes import Symbol, TensorSpec
 from harness.store import Artefact, Store
 from harness.verdict import Broken, Outcome
 
@@ -70,13 +70,15 @@ def order(cell: Cell, place: Place) -> Order:
 
 def input_shapes(cell: Cell) -> str:
     """``x:8,3,32,100``: every input at the cell's point, as ``--input_shape`` takes them."""
-    return ";".join(f"{spec.name}:{','.join(map(str, spec.shape(cell.point.batch)))}" for spec in cell.model.inputs)
+    return ";".join(f"{spec.name}:{','.join(map(str, spec.shape(cell.point.batch)))}" for spec in cell.sized.inputs)
 
 
 def input_ranges(cell: Cell) -> str:
     """``x:1~64,3,32,100``: every input for the range of the model's points."""
-    batches = [point.batch for point in cell.model.points]
-    return ";".join(f"{spec.name}:{_range(spec, min(batches), max(batches))}" for spec in cell.model.inputs)
+    taken = [point for point in cell.model.points if recipe_of(cell).takes(point)]
+    batches = [point.batch for point in taken]
+    ends = (min(batches), max(batches))
+    return ";".join(f"{spec.name}:{_range(spec, ends, recipe_of(cell))}" for spec in cell.model.inputs)
 
 
 def compiled(form: Artefact, cell: Cell, place: Place, store: Store) -> Artefact:
@@ -136,5 +138,13 @@ def _compile(onnx: Path, wanted: Order, host: Host, out: Path) -> str:
     return shown(" | ".join(f"{one.code}: {one.text}" for one in found.warnings))
 
 
-def _range(spec: TensorSpec, low: int, high: int) -> str:
-    return ",".join(f"{low}~{high}" if axis == BATCH else str(axis) for axis in spec.axes)
+def _range(spec: TensorSpec, batches: tuple[int, int], recipe: Recipe) -> str:
+    """``1,3,640~4096,640~4096``: each axis as a size, or as a range where it has one."""
+
+    def told(axis: int | str | Symbol) -> str:
+        if isinstance(axis, int):
+            return str(axis)
+        low, high = batches if isinstance(axis, str) else recipe.sizes or (axis.low, axis.high)
+        return str(low) if low == high else f"{low}~{high}"
+
+    return ",".join(map(told, spec.axes))

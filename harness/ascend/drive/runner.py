@@ -24,6 +24,7 @@ from harness.files.formats import READERS
 from harness.files.windows import Window
 from harness.process import Finished, run
 from harness.recipe import Recipe
+from harness.sizes import TensorSpec
 from harness.verdict import Broken, Outcome, Refused
 
 START = 300.0
@@ -51,9 +52,9 @@ class Job:
         """What a tool must be told of a model for a range of shapes: those of its inputs, and the bytes of outputs."""
         if not self.recipe.dynamic:
             return []
-        model, batch = self.cell.model, self.cell.point.batch
+        model, batch = self.cell.sized, self.cell.point.batch
         inputs = ";".join(f"{spec.name}:{','.join(map(str, spec.shape(batch)))}" for spec in model.inputs)
-        sizes = ",".join(str(prod(spec.shape(batch)) * np.dtype(spec.dtype).itemsize) for spec in model.outputs)
+        sizes = ",".join(str(_bytes(spec, batch)) for spec in model.outputs)
         return ["--dymShape", inputs, "--outputSize", sizes]
 
     def start(self, options: list[str], folder: Path, executions: int) -> Finished:
@@ -97,7 +98,7 @@ class AisBench:
 
     def infer(self, job: Job, window: Window) -> Path:
         """One file an item: the tool makes batches of them, and splits the outputs along the model's batch axis."""
-        axis = job.cell.model.outputs[0].batch_axis
+        axis = job.cell.sized.outputs[0].batch_axis
         options = ["--input", str(window.inputs), "--output", str(window.folder), "--output_dirname", "outputs"]
         options += ["--outfmt", job.recipe.outputs.upper(), "--output_batchsize_axis", str(axis)]
         runs = window.items // window.batch
@@ -155,7 +156,7 @@ class Msame:
     def time(self, job: Job, folder: Path) -> Times:
         """Pure inference on zeros. It does not warm up, so the first execution is left out."""
         loop = min(job.recipe.loop + 1, MOST_LOOPS)
-        done = job.start(["--output", str(folder), "--loop", str(loop)], folder, loop)
+        done = job.start([*_zeros(job, folder), "--output", str(folder), "--loop", str(loop)], folder, loop)
         with _logged(job):
             ran = msame.check_run(job.log.read_bytes(), done.code)
             if len(ran.samples) != loop:
@@ -187,20 +188,36 @@ def _summary(outputs: Path, executions: int, batch: float | None = None) -> Summ
     return read_summary(content, batch=batch, executions=executions)
 
 
+def _bytes(spec: TensorSpec, batch: int) -> int:
+    """The size of a batch in bytes."""
+    return prod(spec.shape(batch)) * np.dtype(spec.dtype).itemsize
+
+
+def _zeros(job: Job, folder: Path) -> list[str]:
+    """The option that names files of zeros, one an input: msame makes none of its own for a range of shapes."""
+    if not job.recipe.dynamic:
+        return []
+    files = [folder / f"zeros_{k}.bin" for k, _ in enumerate(job.cell.sized.inputs)]
+    for file, spec in zip(files, job.cell.sized.inputs, strict=True):
+        file.write_bytes(bytes(_bytes(spec, job.cell.point.batch)))
+    return ["--input", ",".join(map(str, files))]
+
+
 def _stack(job: Job, window: Window, batches: Path) -> Iterator[tuple[str, list[str]]]:
-    """Writes files of a batch each; their names, and the names of the items in them, without suffix."""
-    spec = job.cell.model.inputs[0]
+    """Writes raw files of a batch each; their names, and the names of the items in them, without suffix."""
+    spec = job.cell.sized.inputs[0]
     files = sorted(window.inputs.iterdir())
     for start in range(0, len(files), window.batch):
         group = files[start : start + window.batch]
-        stacked = np.stack([READERS[".bin"](file.read_bytes(), spec) for file in group], axis=spec.batch_axis)
-        (batches / group[0].name).write_bytes(stacked.tobytes())
-        yield group[0].name, [file.stem for file in group]
+        stacked = np.stack([READERS[file.suffix](file.read_bytes(), spec) for file in group], axis=spec.batch_axis)
+        name = f"{group[0].stem}.bin"
+        (batches / name).write_bytes(stacked.tobytes())
+        yield name, [file.stem for file in group]
 
 
 def _split(job: Job, found: Path, name: str, items: list[tuple[Path, str]]) -> None:
     """Cuts the outputs of a batch into files of an item. Raises ``Refused`` where one is missing or of another size."""
-    for k, spec in enumerate(job.cell.model.outputs):
+    for k, spec in enumerate(job.cell.sized.outputs):
         path = found / msame.output_name(name, k, job.recipe.outputs)
         if not path.is_file():
             raise Refused(f"msame: no output {path.name} for the batch {name}; it leaves out what fails")
@@ -208,7 +225,7 @@ def _split(job: Job, found: Path, name: str, items: list[tuple[Path, str]]) -> N
         if job.recipe.outputs == "txt":
             content = np.array(msame.read_rows(content), spec.dtype).tobytes()
         shape = spec.shape(len(items))
-        if len(content) != prod(shape) * np.dtype(spec.dtype).itemsize:
+        if len(content) != _bytes(spec, len(items)):
             raise Refused(f"msame: {path.name} holds {len(content)} bytes, expected {spec.dtype} {list(shape)}")
         values = np.moveaxis(np.frombuffer(content, spec.dtype).reshape(shape), spec.batch_axis, 0)
         for (outputs, item), value in zip(items, values, strict=True):

@@ -16,8 +16,8 @@ from harness.ascend.drive.runner import Job, Runner
 from harness.backends import Batch, Outputs
 from harness.files.windows import Window, map_files
 from harness.measure import Measurement, TimingPlan
-from harness.model import TensorSpec
 from harness.process import private_folder
+from harness.sizes import TensorSpec
 
 WINDOW_BYTES = 256 << 20
 """Inputs and outputs that lie on disk at once; msame needs as much again for its files of whole batches."""
@@ -31,7 +31,7 @@ class AscendSession:
     def __init__(self, job: Job, runner: Runner) -> None:
         self._job = job
         self._runner = runner
-        self._model = job.cell.model
+        self._model = job.cell.sized
         self._batch = job.cell.point.batch
 
     def map(self, batches: Iterable[Batch]) -> Iterator[Outputs]:
