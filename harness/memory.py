@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import ctypes
+import gc
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +28,12 @@ class Peak:
 def watched_memory() -> Iterator[Peak]:
     """What it yields knows, on leaving, how much memory was taken at most meanwhile. Linux alone tells."""
     peak = Peak()
+    _give_back()
     try:
+        # What was freed before and not given back yet would be taken again unseen.
+        gc.collect()
+        if give_back := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            give_back(0)
         RESET.write_text(FORGET_PEAK)
         before = _held("VmRSS")
     except OSError:
@@ -32,6 +41,14 @@ def watched_memory() -> Iterator[Peak]:
         return
     yield peak
     peak.mib = max(0.0, _held("VmHWM") - before)
+
+
+def _give_back() -> None:
+    """Nothing that is no longer used is held, as far as the C library gives it back: else whoever takes it again would
+    seem to take nothing."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _held(field: str) -> float:

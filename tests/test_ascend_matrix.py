@@ -23,8 +23,6 @@ from tests.suite import answers, run_suite
 MODELS = ("crnn", "ppocr_cls", "ppocr_rec", "rare")
 COMPILED = [name for name, model in load_models().items() if "ascend" in model.recipes]
 """Detectors too, whose sizes have tests of their own."""
-COMPILED = [name for name, model in load_models().items() if "ascend" in model.recipes]
-"""Recognisers, and detectors of text too."""
 
 
 def asked_of_devices(model: str) -> list[Ask]:

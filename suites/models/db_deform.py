@@ -49,7 +49,7 @@ MODEL = Model(
         Point(batch=1, height=96, width=160),
         Point(batch=1, height=256, width=384),
         Point(batch=1, height=640, width=640, slow=True, memory=700),
-        Point(batch=1, height=1152, width=2048, slow=True, memory=2000),
+        Point(batch=1, height=1152, width=2048, slow=True, memory=2400),
         Point(batch=1, height=4096, width=4096, slow=True, memory=11000),
     ),
     accuracy_batch=1,
