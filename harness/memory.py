@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import ctypes
-import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,10 +28,6 @@ def watched_memory() -> Iterator[Peak]:
     peak = Peak()
     _give_back()
     try:
-        # What was freed before and not given back yet would be taken again unseen.
-        gc.collect()
-        if give_back := getattr(ctypes.CDLL(None), "malloc_trim", None):
-            give_back(0)
         RESET.write_text(FORGET_PEAK)
         before = _held("VmRSS")
     except OSError:
