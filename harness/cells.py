@@ -7,9 +7,10 @@ a backend; *batching* at every point of the deployed form; *throughput* at every
 smallest point of the others, which shows what a rewrite costs; *range* once of what each reference deploys. A form in
 another precision foretells what that costs, and is asked for *build*, *agreement* and *accuracy* alone, at one batch.
 Official, seeded and bundled weights: *build*, *agreement*, *batching* and *throughput* use the full-size network
-(official weights where they were found, else seeded); *agreement* and *batching* use the bundled reference too;
-*accuracy* and *range* are asked of every reference with data, *range* of the full-size network too, and *accuracy*
-once of one whose weights were not found, to say so. A form that a reference cannot make is not asked under it.
+(official weights where they were found, else seeded); *agreement* and *batching* use the bundled reference too, and
+stop at pictures of 2048 x 2048; *accuracy* and *range* are asked of every reference with data, *range* of the full-size
+network too, and *accuracy* once of one whose weights were not found, to say so. A form that a reference cannot make is
+not asked under it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from harness.registry import backends
 from harness.sizes import Point
 
 QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput", "operators", "range")
+LARGEST_COMPARED = 2**22
+"""Pixels of a picture, 2048 x 2048: float noise of a larger one needs more memory than most machines have."""
 DESK = "desk"
 """The marker of what is asked of a file for a toolkit that need not be here."""
 
@@ -198,7 +201,7 @@ def _operators(model: Model, scope: Scope) -> Iterator[Ask]:
 def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
         for reference in _full_and_bundled(model, scope):
-            if cell.form.promise in ("none", "opaque") or not cell.answers(reference):
+            if cell.form.promise in ("none", "opaque") or not _compared(cell, reference):
                 continue
             if not _foretells(model, cell.form) or cell.point == model.judged(reference) or scope.all_batches:
                 yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
@@ -207,8 +210,13 @@ def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
 def _batching(model: Model, scope: Scope) -> Iterator[Ask]:
     for cell in cells(model):
         for reference in _full_and_bundled(model, scope):
-            if cell.form == model.deployed(reference) and cell.answers(reference):
+            if cell.form == model.deployed(reference) and _compared(cell, reference):
                 yield Ask("batching", model, cell.form, cell, reference.name, choice=True)
+
+
+def _compared(cell: Cell, reference: Reference) -> bool:
+    """Whether a reference's weights reach a cell, and its pictures are no larger than float noise is measured on."""
+    return cell.answers(reference) and (cell.point.height or 1) * (cell.point.width or 1) <= LARGEST_COMPARED
 
 
 def _full_and_bundled(model: Model, scope: Scope) -> list[Reference]:
