@@ -49,7 +49,7 @@ MODEL = Model(
         Point(batch=1, height=736, width=1280, slow=True, memory=1600),
         Point(batch=1, height=96, width=160),
         Point(batch=1, height=256, width=384),
-        Point(batch=1, height=640, width=640, slow=True, memory=800),
+        Point(batch=1, height=640, width=640, slow=True, memory=1000),
         Point(batch=1, height=1152, width=2048, slow=True, memory=2800),
         Point(batch=1, height=4096, width=4096, slow=True, memory=14000),
     ),

@@ -55,8 +55,8 @@ MODEL = Model(
     outputs=(TensorSpec(name="sigmoid_0.tmp_0", axes=(BATCH, 1, HEIGHT, WIDTH), dtype="float32"),),
     points=(
         # The guide's, which its compiler allows, and what PaddleOCR makes of 720 x 1280 (printed there as 746 x 1312).
-        Point(batch=1, height=512, width=896, memory=400),
-        Point(batch=1, height=736, width=1312, slow=True, memory=700),
+        Point(batch=1, height=512, width=896, memory=600),
+        Point(batch=1, height=736, width=1312, slow=True, memory=900),
         Point(batch=1, height=256, width=384),
         Point(batch=8, height=256, width=384),
     ),
