@@ -43,8 +43,8 @@ MODEL = Model(
     network="harness.networks.db:DbNet",
     inputs=(TensorSpec(name="input", axes=(BATCH, 3, HEIGHT, WIDTH), dtype="float32"),),
     outputs=(TensorSpec(name="output", axes=(BATCH, 1, HEIGHT, WIDTH), dtype="float32"),),
-    # Batch 1 alone: the guide's graph has no batch axis to bind. Its device takes 640 to 4096. The most memory is
-    # a third over what was measured, 564, 1211 and 2018 MiB; of 4096 x 4096 it is half over what others found, 9 GiB.
+    # Batch 1 alone: the guide's graph has no batch axis to bind. Its device takes 640 to 4096. The most memory is over
+    # what was measured by a third or more: 564, 1211 and 2018 MiB, and 9 GiB that others found for 4096 x 4096.
     points=(
         Point(batch=1, height=736, width=1280, slow=True, memory=1600),
         Point(batch=1, height=96, width=160),
