@@ -68,12 +68,13 @@ def held(answer: Answer, peak: Peak, point: Point) -> Answer:
     """The answer with the most memory that the session held, and failed where that is more than its point allows."""
     if peak.mib is None:
         return answer
+    mib = round(peak.mib, 1)
     allowed = f", at most {point.memory} MiB allowed" if point.memory else ""
-    over = point.memory is not None and peak.mib > point.memory and answer.verdict is Verdict.PASS
+    over = point.memory is not None and mib > point.memory and answer.verdict is Verdict.PASS
     return replace(
         answer,
-        line=f"{answer.line}; held {peak.mib:.0f} MiB{allowed}",
-        figures={**answer.figures, "memory": round(peak.mib, 1), "memory_bound": point.memory},
+        line=f"{answer.line}; held {mib:.0f} MiB{allowed}",
+        figures={**answer.figures, "memory": mib, "memory_bound": point.memory},
         verdict=Verdict.FAIL if over else answer.verdict,
     )
 
