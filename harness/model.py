@@ -180,6 +180,11 @@ class Model:
         for deployed, compiled in recipe.compiles.items():
             choose(f"{where}.compiles", deployed, names)
             choose(f"{where}.compiles[{deployed}]", compiled, names)
+        for spec in self.inputs if recipe.sizes else ():
+            for symbol, size in product(spec.symbols, recipe.sizes):
+                symbol.bound(size)
+        if not any(recipe.takes(point) for point in self.points):
+            raise DeclarationError(f"{where}.sizes: {recipe.sizes}, but no point lies within; nothing would be asked")
         for name in {reference.main or self.main for reference in self.references}:
             form = self.form(name)
             if recipe.precision != form.precision and self.lowered(form, recipe.precision) is None:

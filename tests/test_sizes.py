@@ -115,3 +115,17 @@ class TestRecipes:
     def test_sizes_are_a_range_of_a_dynamic_artefact(self, given):
         with pytest.raises(DeclarationError, match=r"Recipe\.sizes"):
             Recipe(precision="fp16", toolkits=("7.0.0",), **{"dynamic": True, **given})
+
+    @pytest.mark.parametrize(
+        ("sizes", "words"),
+        [((64, 128), "no point lies within"), ((64, 500), "height 500: expected a multiple of 32"), ((32, 512), "32")],
+        ids=["beside every point", "no multiple", "below the network's"],
+    )
+    def test_sizes_are_those_of_the_network_and_hold_a_point(self, sized, sizes, words):
+        recipe = Recipe(precision="fp32", toolkits=("7.0.0",), dynamic=True, sizes=sizes)
+        with pytest.raises(DeclarationError, match=words):
+            sized(Point(batch=1, height=256, width=256), recipes={"ascend": recipe})
+
+    def test_sizes_that_hold_a_point_are_taken(self, sized):
+        recipe = Recipe(precision="fp32", toolkits=("7.0.0",), dynamic=True, sizes=(64, 512))
+        assert sized(Point(batch=1, height=256, width=256), recipes={"ascend": recipe}).recipes == {"ascend": recipe}

@@ -95,9 +95,10 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
         raise DeclarationError(f"{cell.id}: no form of {reference.name} tells what {cell.precision} costs here")
     items = bench.inputs(cell.sized, reference, max(cell.point.batch, least_items(cell.sized)))
     batches = stack(items, model, cell.point.batch)
-    expected, here, actual = (
+    # The device first: one that does not take the model says so before minutes of work here.
+    actual, expected, here = (
         outputs_of(bench, each, reference, batches)
-        for each in (bench.runner(cell, cell.form), bench.runner(cell, lowered, cell.precision), cell)
+        for each in (cell, bench.runner(cell, cell.form), bench.runner(cell, lowered, cell.precision))
     )
     spec, compare = model.outputs[0], resolve(reference.compare or model.compare)
     single, half, device = (np.moveaxis(values, spec.batch_axis, 0) for values in (expected, here, actual))

@@ -30,7 +30,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     reference = model.reference(ask.reference)
     size = cell.point.batch
     wanted = size + max(1, size // 2)
-    items = bench.inputs(cell.sized, reference, max(wanted, least_items(cell.sized)))
+    items = bench.inputs(model, reference, max(wanted, least_items(model)))
     noise = float_noise(bench, cell, reference, items)
     items = items[:wanted]
     bound = NOISE_FACTOR * noise

@@ -178,7 +178,7 @@ MODEL = Model(
     recipes={
         "ascend": Recipe(
             precision="fp16",
-            toolkits=("6.0.1", "7.0.0", "8.0.0"),
+            toolkits=("6.0.RC1", "6.0.1", "7.0.0", "8.0.0"),
             options={"input_format": "ND", "log": "error"},
             dynamic=True,
             sizes=(640, 4096),
