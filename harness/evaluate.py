@@ -43,7 +43,7 @@ class Task:
 
     model: Model
     feed: Callable[[bytes, tuple[int, ...]], NDArray[Any]]
-    decode: Callable[..., str]
+    decode: Callable[..., Any]
     metric: Metric
 
     @classmethod
@@ -69,16 +69,20 @@ class Task:
         for sample, value in zip(samples, values, strict=True):
             # Places in a picture are told in its own size, which the output does not know.
             predicted = self.decode(value, sample.size) if self.model.places else self.decode(value)
-            yield Scored(sample.id, predicted, sample.truth, self.metric.count(predicted, sample.truth), value)
+            truth = sample.label.pixels() if sample.label is not None else sample.truth
+            yield Scored(sample.id, predicted, truth, self.metric.count(predicted, truth), value)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One sample's outcome: what was answered, what is true, its additive counts, and the output itself."""
+    """One sample's outcome: what was answered, what is true, its additive counts, and the output itself.
+
+    Answers and truths are texts; of segmentation uint8 [H, W], the class of each pixel.
+    """
 
     id: str
-    predicted: str
-    truth: str
+    predicted: Any
+    truth: Any
     counts: tuple[float, ...]
     output: NDArray[Any] = field(compare=False, repr=False)
 

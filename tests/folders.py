@@ -11,8 +11,9 @@ from harness.datasets import Sample
 from harness.datasets.lmdb_words import write_words
 from harness.evaluate import Task
 from harness.files.packed import Plan
+from harness.layout import FileLayout
 from harness.metrics.recognition import LOWER_CASED
-from harness.model import FileLayout, Model
+from harness.model import Model
 from harness.postprocess.recognition import LOWER_CTC
 
 FEW = """

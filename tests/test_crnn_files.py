@@ -19,7 +19,8 @@ from harness.files.listing import listing
 from harness.files.pack import pack
 from harness.files.packed import read_packed
 from harness.files.unpack import OutputFolder
-from harness.model import FileLayout, Model
+from harness.layout import FileLayout
+from harness.model import Model
 from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Refused
 from tests.folders import PLAN, Listed, answer, declare_few, six, spelt, task_of

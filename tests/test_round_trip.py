@@ -21,8 +21,9 @@ from harness.files.packed import read_packed
 from harness.files.sources import Truth
 from harness.files.unpack import OutputFolder
 from harness.files.windows import Window, map_files
+from harness.layout import FileLayout
 from harness.metrics.recognition import LOWER_CASED
-from harness.model import FileLayout, Model
+from harness.model import Model
 from harness.postprocess.recognition import LOWER, LOWER_CTC
 from harness.verdict import Refused
 from tests.folders import PLAN, Listed, spelt

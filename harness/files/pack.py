@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from harness.datasets import DataError, DataSetReader, Sample
 from harness.evaluate import Prepared, Task
 from harness.files.packed import INPUTS, KIND, MANIFEST, Plan, digest_of, plan_in, read_manifest
-from harness.model import FileLayout
+from harness.layout import FileLayout
 from harness.sizes import TensorSpec
 from harness.store import file_digest
 from harness.verdict import Refused

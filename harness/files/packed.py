@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.datasets import DataError, Sample
-from harness.model import FileLayout
+from harness.layout import FileLayout
 from harness.store import file_digest
 
 MANIFEST = "pack.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.judge import Measure
 
@@ -19,8 +19,8 @@ class Metric(Protocol):
     @property
     def measures(self) -> Mapping[str, Measure]: ...
 
-    def count(self, predicted: str, truth: str) -> tuple[float, ...]:
-        """The counts of one sample, one number a column."""
+    def count(self, predicted: Any, truth: Any) -> tuple[float, ...]:
+        """The counts of one sample, one number a column: of two texts, or of two class maps H x W."""
         ...
 
     def faults(self, counts: Sequence[float]) -> float:

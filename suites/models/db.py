@@ -6,7 +6,8 @@ reason why the guide gives a cosine and no figure of detection. ``db_deform`` is
 """
 
 from harness.claim import Claim
-from harness.model import FileLayout, Form, Model, Training
+from harness.layout import FileLayout
+from harness.model import Form, Model, Training
 from harness.recipe import Recipe
 from harness.reference import Asset, DataSet, GoldenBoxes, Reference
 from harness.sizes import BATCH, Point, Symbol, TensorSpec

@@ -7,7 +7,8 @@ no recipe for Ascend.
 """
 
 from harness.claim import Claim
-from harness.model import FileLayout, Form, Model, Training
+from harness.layout import FileLayout
+from harness.model import Form, Model, Training
 from harness.reference import Asset, DataSet, GoldenBoxes, Reference
 from harness.sizes import BATCH, Point, Symbol, TensorSpec
 
