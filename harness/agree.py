@@ -6,7 +6,7 @@ by a dead output, so every comparison also proves that null outputs fail the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,19 @@ NOISE_FACTOR = 8.0
 @dataclass(frozen=True)
 class Decoded:
     """How decoded answers compare: ``compared`` of ``n`` were decided by a margin over the bound, ``equal`` of them
-    are equal. ``shown`` holds what else tells two outputs apart, by the name of its figure."""
+    are equal. ``unit`` says of what they are, where an item holds many; ``shown`` holds what else tells two outputs
+    apart, by the name of its figure."""
 
     n: int
     compared: int
     equal: int
+    unit: str = "answers"
     shown: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """Equal ones among those compared."""
+        return self.equal / self.compared
 
     @property
     def told(self) -> str:
@@ -43,10 +50,11 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two outputs of n items compared."""
+    """Two outputs of n items compared; ``distance`` is the name of what ``max_abs`` is the largest of."""
 
     n: int
     max_abs: float
+    distance: str
     bound: float
     cosine: float
     worst: int
@@ -65,7 +73,7 @@ class Agreement:
             **self.decoded.shown,
         }
         line = (
-            f"{promise}: max-abs {self.max_abs:.3g}, bound {self.bound:.3g}, cosine {self.cosine:.8f}, "
+            f"{promise}: {self.distance} {self.max_abs:.3g}, bound {self.bound:.3g}, cosine {self.cosine:.8f}, "
             f"decoded {self.decoded.equal} of {self.decoded.compared} decided{self.decoded.told}, n={self.n}"
         )
         if not self.max_abs <= self.bound or self.decoded.equal < self.decoded.compared:
@@ -82,20 +90,20 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
     ``compare`` is the declaration's comparison of decoded answers, ``(expected, actual, bound) -> Decoded``. The cosine
     is the smallest over the items.
     """
-    left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
-    right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
+    left, right = _items(expected, spec), _items(actual, spec)
     distances = item_distances(left, right)
     return Agreement(
         n=len(left),
         max_abs=float(distances.max()),
+        distance=_distance(left),
         bound=bound,
         cosine=float(_cosines(left, right).min()),
         worst=int(distances.argmax()),
         decoded=compare(left, right, bound),
         nulls=tuple(
             name
-            for name, null in null_outputs(left).items()
-            if passes(name, item_distances(left, null), bound, maps=left.ndim > MAP_AXES)
+            for name, null in null_outputs(left)
+            if passes(name, item_distances(left, null), bound, maps=left.ndim > MAP_AXES or _are_classes(left))
         ),
     )
 
@@ -120,34 +128,32 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: Tensor
     Arguments are those of ``agree``. Every answer counts, also one that a near tie decides; inconclusive where a null
     output would meet it too.
     """
-    left = np.moveaxis(expected.astype(np.float64), spec.batch_axis, 0)
-    right = np.moveaxis(actual.astype(np.float64), spec.batch_axis, 0)
+    left, right = _items(expected, spec), _items(actual, spec)
     distances = item_distances(left, right)
     decoded, cosines = compare(left, right, NEVER_UNDECIDED), _cosines(left, right)
-    equal = decoded.equal
     figures: dict[str, Figure] = {
         "max_abs": float(distances.max()),
         "median_abs": float(np.median(distances)),
         "cosine": float(cosines.min()),
         "mean_cosine": float(cosines.mean()),
         "n": len(left),
-        "decoded_equal": equal,
-        "decoded_compared": len(left),
+        "decoded_equal": decoded.equal,
+        "decoded_compared": decoded.compared,
         **decoded.shown,
     }
     bound = "" if loss.median is None else f" (bound {loss.median:.3g})"
     line = (
-        f"lossy: {equal} of {len(left)} answers stay the same, expected at least {loss.equal:.0%} ({loss.because}); "
-        f"max-abs {figures['max_abs']:.3g}, median {figures['median_abs']:.3g}{bound}, cosine {figures['cosine']:.8f}"
-        f"{decoded.told}"
+        f"lossy: {decoded.equal} of {decoded.compared} {decoded.unit} stay the same, expected at least "
+        f"{loss.equal:.0%} ({loss.because}); {_distance(left)} {figures['max_abs']:.3g}, median "
+        f"{figures['median_abs']:.3g}{bound}, cosine {figures['cosine']:.8f}{decoded.told}"
     )
     # Shares, not counts: 0.55 * 100 is a little more than 55.
-    if not loss.met(equal / len(left), distances):
+    if not loss.met(decoded.share, distances):
         return Answer(verdict=Verdict.FAIL, line=line, figures=figures)
     nulls = [
         name
-        for name, null in null_outputs(left).items()
-        if loss.met(compare(left, null, NEVER_UNDECIDED).equal / len(left), item_distances(left, null))
+        for name, null in null_outputs(left)
+        if loss.met(compare(left, null, NEVER_UNDECIDED).share, item_distances(left, null))
     ]
     if nulls:
         line = f"vacuous: {', '.join(nulls)} would pass too; {line}"
@@ -155,16 +161,20 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: Tensor
     return Answer(verdict=Verdict.PASS, line=line, figures=figures)
 
 
-def null_outputs(expected: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Outputs that must not pass for ``expected`` (items first); each is compared with it item by item."""
+def null_outputs(expected: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Outputs that must not pass for ``expected`` (items first), by name; each is compared with it item by item."""
     # Along the first axis that holds more than one number: a map has one channel.
     axis = next((axis for axis, size in enumerate(expected.shape) if axis and size > 1), expected.ndim - 1)
-    return {
-        "zeros": np.zeros_like(expected),
-        "a constant": np.full_like(expected, expected.mean()),
-        ANOTHER: np.roll(expected, 1, axis=0),
-        "the output shifted by one": np.roll(expected, 1, axis=axis),
-    }
+    # One at a time: a few maps of large pictures are gigabytes.
+    yield "zeros", np.zeros_like(expected)
+    yield "a constant", np.full_like(expected, expected.mean())
+    yield ANOTHER, another(expected)
+    yield "the output shifted by one", np.roll(expected, 1, axis=axis)
+
+
+def another(expected: NDArray[Any]) -> NDArray[Any]:
+    """To each item the output of another."""
+    return np.roll(expected, 1, axis=0)
 
 
 def passes(null: str, distances: NDArray[Any], bound: float, *, maps: bool = False) -> bool:
@@ -178,14 +188,33 @@ def passes(null: str, distances: NDArray[Any], bound: float, *, maps: bool = Fal
 
 
 def item_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """The largest absolute difference of each item; NaN where either holds one."""
-    distances: NDArray[Any] = np.abs(left - right).reshape(len(left), -1).max(axis=1)
-    return distances
+    """The largest absolute difference of each item, NaN where either holds one; of classes, between which there is no
+    distance, the share of those that differ."""
+    found: NDArray[Any]
+    if _are_classes(left):
+        found = (left != right).reshape(len(left), -1).mean(axis=1)
+    else:
+        found = np.abs(left - right).reshape(len(left), -1).max(axis=1)
+    return found
+
+
+def _items(outputs: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Outputs with items first, numbers in double precision; classes as they are."""
+    first = np.moveaxis(outputs, spec.batch_axis, 0)
+    return first if _are_classes(first) else first.astype(np.float64)
+
+
+def _are_classes(outputs: NDArray[Any]) -> bool:
+    return outputs.dtype.kind in "iu"
+
+
+def _distance(outputs: NDArray[Any]) -> str:
+    return "share of others" if _are_classes(outputs) else "max-abs"
 
 
 def _cosines(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     """Cosine of each item; 1 where both are all zeros, 0 where one is."""
-    a, b = left.reshape(len(left), -1), right.reshape(len(right), -1)
+    a, b = (side.reshape(len(side), -1).astype(np.float64, copy=False) for side in (left, right))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosines: NDArray[Any] = np.where(
         norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), np.abs(a).sum(axis=1) == np.abs(b).sum(axis=1)

@@ -1,16 +1,16 @@
 """Cells, and what each question asks of them.
 
 A cell is model, form, backend, precision and point. Every question declares its domain here: *build* is asked of each
-form; *operators* of each form that is compiled and each toolkit it is meant for, with or without a device;
-*agreement* of each edge of the tree, at every point, on the backend that runs the child; *accuracy* at one batch
-a backend; *batching* at every point of the deployed form; *throughput* at every point of the deployed form, and at the
-smallest point of the others, which shows what a rewrite costs; *range* once of what each reference deploys. A form in
-another precision foretells what that costs, and is asked for *build*, *agreement* and *accuracy* alone, at one batch.
-Official, seeded and bundled weights: *build*, *agreement*, *batching* and *throughput* use the full-size network
-(official weights where they were found, else seeded); *agreement* and *batching* use the bundled reference too, and
-stop at pictures of 2048 x 2048; *accuracy* and *range* are asked of every reference with data, *range* of the full-size
-network too, and *accuracy* once of one whose weights were not found, to say so. A form that a reference cannot make is
-not asked under it.
+form, of one that is made for each point at each; *operators* of each form that is compiled and each toolkit it is meant
+for, with or without a device; *agreement* of each edge of the tree, at every point, on the backend that runs the child;
+*accuracy* at one batch a backend; *batching* at every point of the deployed form; *throughput* at every point of the
+deployed form, and at the smallest point of the others, which shows what a rewrite costs; *range* once of what each
+reference deploys. A form in another precision foretells what that costs, and is asked for *build*, *agreement* and
+*accuracy* alone, at one batch. Official, seeded and bundled weights: *build*, *agreement*, *batching* and *throughput*
+use the full-size network (official weights where they were found, else seeded); *agreement* and *batching* use the
+bundled reference too, and stop at batches of 2048 x 2048 pixels; *accuracy* and *range* are asked of every reference
+with data, *range* of the full-size network too, and *accuracy* once of one whose weights were not found, to say so. A
+form that a reference cannot make is not asked under it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.sizes import Point
 
 QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput", "operators", "range")
 LARGEST_COMPARED = 2**22
-"""Pixels of a picture, 2048 x 2048: float noise of a larger one needs more memory than most machines have."""
+"""Pixels of a batch, 2048 x 2048: float noise of a larger one needs more memory than most machines have."""
 DESK = "desk"
 """The marker of what is asked of a file for a toolkit that need not be here."""
 
@@ -51,7 +51,7 @@ class Cell:
     @cached_property
     def sized(self) -> Model:
         """The model with the sizes of the point in inputs and outputs: what goes in and comes out of a session."""
-        return self.model.at(self.point)
+        return self.model.giving(self.loaded).at(self.point)
 
     @property
     def loaded(self) -> Form:
@@ -107,7 +107,10 @@ class Ask:
         if self.cell:
             names |= {self.cell.backend, self.cell.point.id, *backends()[self.cell.backend].markers}
             names |= {"perf"} if self.question == "throughput" else set()
-            names |= {"slow"} if self.cell.point.slow and self.question != "accuracy" else set()
+            # Accuracy takes as long as its data, whatever the point; a device takes no minute where a processor does.
+            timed = self.question == "throughput" and backends()[self.cell.backend].compiles
+            slow = self.cell.point.slow and self.question != "accuracy" and not timed
+            names |= {"slow"} if slow else set()
         return frozenset(names)
 
 
@@ -146,43 +149,19 @@ def cells(model: Model) -> Iterator[Cell]:
             if backend.compiles and (recipe is None or form.name not in deployed):
                 continue
             for point in model.points:
-                if recipe is not None and not recipe.takes(point):
+                if (recipe is not None and not recipe.takes(point)) or (point.compiled and not backend.compiles):
                     continue
                 yield Cell(model, form, name, recipe.precision if recipe else form.precision, point)
-
-
-def marker_names(models: Mapping[str, Model]) -> dict[str, str]:
-    """Every marker of the suite with a line on what it selects."""
-    names = {
-        "perf": "throughput questions",
-        "slow": "measuring it takes over a minute; needs --slow",
-        "gpu": "runs on a GPU",
-        "npu": "runs on a neural processor",
-        DESK: "what a compiler for a device will refuse, told from the file alone",
-    }
-    for name, backend in backends().items():
-        names[name] = f"runs on the backend {name}"
-        names |= {marker: f"device of the backend {name}" for marker in backend.markers if marker not in names}
-    for model in models.values():
-        names[model.name] = model.title
-        names[model.family] = f"models for {model.family}"
-        for recipe in model.recipes.values():
-            names[recipe.precision] = f"precision {recipe.precision}"
-        for form in model.forms:
-            names[form.precision] = f"precision {form.precision}"
-            if form.name != model.main:
-                names[form.name] = f"the form {form.name}"
-        for point in model.points:
-            sizes = "" if point.height is None else f", pictures of {point.height} x {point.width}"
-            names[point.id] = f"batch {point.batch}{sizes}"
-    return names
 
 
 def _build(model: Model, scope: Scope) -> Iterator[Ask]:
     full = scope.full(model)
     for form in model.forms:
-        if model.makes(full, form):
+        if model.makes(full, form) and not form.static:
             yield Ask("build", model, form, None, full.name)
+        for cell in cells(model) if form.static else ():
+            if cell.form == form and cell.answers(full):
+                yield Ask("build", model, form, cell, full.name)
 
 
 def _operators(model: Model, scope: Scope) -> Iterator[Ask]:
@@ -215,8 +194,9 @@ def _batching(model: Model, scope: Scope) -> Iterator[Ask]:
 
 
 def _compared(cell: Cell, reference: Reference) -> bool:
-    """Whether a reference's weights reach a cell, and its pictures are no larger than float noise is measured on."""
-    return cell.answers(reference) and (cell.point.height or 1) * (cell.point.width or 1) <= LARGEST_COMPARED
+    """Whether a reference's weights reach a cell, and its batches are no larger than float noise is measured on."""
+    point = cell.point
+    return cell.answers(reference) and point.batch * (point.height or 1) * (point.width or 1) <= LARGEST_COMPARED
 
 
 def _full_and_bundled(model: Model, scope: Scope) -> list[Reference]:

@@ -7,9 +7,11 @@ from typing import Literal
 
 from harness.declaration import DeclarationError, declared
 
-TIMES = ("throughput", "latency", "total")
-"""Metrics that are times: samples a second, milliseconds a call, or seconds for a set of unstated size, which is
-listed and judged nowhere."""
+TIMES = ("throughput", "latency", "total", "speedup")
+"""Metrics that are times: samples a second, milliseconds a call; and, listed and judged nowhere, seconds for a set of
+unstated size, and how many times as fast one device is as another."""
+PERCENT = "%"
+"""The unit of a share that is printed as per cent."""
 SIZE = "size"
 """The metric of a claim on the size of an artefact, in MB of 10^6 bytes."""
 LIKENESS = "cosine"
@@ -27,7 +29,8 @@ class Claim:
     ``because`` says why. Better than published is never a failure. ``part`` names the one set of words that it is
     about, where the data are several, ``form`` the one that a file's size is of, and ``size`` height and width of the
     picture that a time is of (``736x1280``). ``precisions`` are those that must reach
-    it: a device that computes in half precision may have to reach what was measured in single precision.
+    it: a device that computes in half precision may have to reach what was measured in single precision. ``fails`` says
+    what is published to go wrong there, in the place of a figure: such a claim is told, and nothing has to fail.
     """
 
     metric: str
@@ -47,6 +50,7 @@ class Claim:
     part: str = ""
     precisions: tuple[str, ...] = ("fp32",)
     form: str = ""
+    fails: str = ""
 
     def __post_init__(self) -> None:
         where = f"Claim({self.metric} {self.printed})"
@@ -62,8 +66,10 @@ class Claim:
             )
         if self.is_size and (self.unit != "MB" or not self.form):
             raise DeclarationError(f"{where}: a size is in MB, of a form; found {self.unit!r}, {self.form!r}")
-        if not _is_number(self.printed):
-            raise DeclarationError(f"{where}.printed: not a number; write the figure alone, as in '0.7923'")
+        if bool(self.fails) == _is_number(self.printed):
+            raise DeclarationError(
+                f"{where}.printed: write the figure alone, as in '0.7923'; what stands there instead needs ``fails``"
+            )
         if self.hits is not None and self.n is not None:
             if not 0 <= self.hits <= self.n or self.n == 0:
                 raise DeclarationError(f"{where}: hits={self.hits} of n={self.n} is no share of samples")
@@ -98,19 +104,27 @@ class Claim:
 
     @property
     def value(self) -> float:
-        """The figure: exactly hits / (n + epsilon) where they are known, else as printed; a latency as samples/s."""
+        """The figure: exactly hits / (n + epsilon) where they are known, else as printed; a latency as samples/s, per
+        cent as a share. 0 of a failure."""
         if self.metric == "latency" and self.batch is not None:
             return 1000 * self.batch / float(self.printed)
         if self.hits is not None and self.n is not None:
             return self.hits / (self.n + self.epsilon)
-        return float(self.printed)
+        return self._stated
 
     @property
     def floor(self) -> float:
         """The least value that is not a failure; of times in samples a second."""
         if self.is_time:
             return self.value * (1 - self.allow)
-        return min(self.value, float(self.printed)) - self.allow
+        return min(self.value, self._stated) - self.allow
+
+    @property
+    def _stated(self) -> float:
+        """What is printed, as a number."""
+        if self.fails:
+            return 0.0
+        return float(Decimal(self.printed) / 100) if self.unit == PERCENT else float(self.printed)
 
 
 def _is_number(text: str) -> bool:

@@ -33,6 +33,10 @@ class Form:
     can make it, all where none is named: only a published Paddle program can be converted. ``equal`` is the least share
     of answers that a ``lossy`` form leaves as they were, and ``because`` says what it loses them by. ``operators``,
     ``nodes`` and ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
+
+    ``outputs`` are its own where they are not the model's, and those of the forms made from it; ``reduce`` then names
+    what makes them of the outputs that came before, so that the two can be compared. A ``static`` form has no open
+    axis: it is made anew for each point.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Form:
     equal: float | None = None
     because: str = ""
     references: tuple[str, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    reduce: str = ""
+    static: bool = False
     precision: Precision = "fp32"
     params: Mapping[str, Scalar] = field(default_factory=dict)
     opset: int | None = None
@@ -116,7 +123,8 @@ class Model:
             self._check_form(form, names[:index])
         for backend, recipe in self.recipes.items():
             self._check_recipe(f"{where}.recipes[{backend}]", recipe, names)
-        for spec, point in product((*self.inputs, *self.outputs), self.points):
+        outputs = [spec for form in self.forms for spec in self.outputs_of(form)]
+        for spec, point in product((*self.inputs, *self.outputs, *outputs), self.points):
             spec.at(point)
         for reference in self.references:
             self._check_reference(f"{where}.references[{reference.name}]", reference, names)
@@ -159,6 +167,13 @@ class Model:
                 choose(f"{where}.{field_name}", named, before)
         for name in form.references:
             choose(f"{where}.references", name, [reference.name for reference in self.references])
+        if bool(form.outputs) != bool(form.reduce):
+            raise DeclarationError(
+                f"{where}: outputs {[spec.name for spec in form.outputs]} with reduce={form.reduce!r}; a form with "
+                "outputs of its own, and no other, says what makes them of those before"
+            )
+        if form.static and (form.format != "onnx" or any(form.name == each.parent for each in self.forms)):
+            raise DeclarationError(f"{where}.static: expected a form in ONNX, and none that is made from it")
         against = self.against(form)
         lossy = form.promise == "lossy"
         if (form.equal is not None, bool(form.because)) != (lossy, lossy) or not 0 < (form.equal or 1) <= 1:
@@ -207,6 +222,27 @@ class Model:
         while found is not None and found.format != "torch":
             found = self.against(found)
         return found
+
+    def outputs_of(self, form: Form) -> tuple[TensorSpec, ...]:
+        """What a form gives: what it declares, or the nearest form before it, or the model."""
+        found = self._changing(form)
+        return found.outputs if found else self.outputs
+
+    def reduction(self, form: Form) -> str:
+        """What makes a form's outputs of the model's own. Raises ``DeclarationError`` where they are these."""
+        found = self._changing(form)
+        if found is None:
+            raise DeclarationError(f"Model({self.name}).forms[{form.name}]: gives the model's own outputs")
+        return found.reduce
+
+    def _changing(self, form: Form) -> Form | None:
+        """The form that declares what this one gives, where that is not what the model says."""
+        return next((each for each in (form, *self.ancestors(form)) if each.outputs), None)
+
+    def giving(self, form: Form) -> Model:
+        """The model with the outputs of a form; forms are made of the model itself."""
+        outputs = self.outputs_of(form)
+        return self if outputs == self.outputs else replace(self, outputs=outputs)
 
     def makes(self, reference: Reference, form: Form) -> bool:
         """Whether a form can be made from a reference's weights: nothing on its way is for other references only."""

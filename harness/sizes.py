@@ -47,6 +47,7 @@ class Point:
     """The sizes that are bound for a run: a batch, and height and width of the picture where those are symbols.
 
     ``slow`` where measuring it takes over a minute. ``memory`` is the most that a session may take there, in MiB.
+    ``compiled`` where it is for devices alone: a guide's batch of large pictures, which a processor takes minutes for.
     """
 
     batch: int
@@ -54,6 +55,7 @@ class Point:
     width: int | None = None
     slow: bool = False
     memory: int | None = None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
@@ -84,6 +86,11 @@ class TensorSpec:
         return self.axes.index(BATCH)
 
     @property
+    def is_float(self) -> bool:
+        """Whether it holds measures, and not classes or counts."""
+        return self.dtype.startswith("float")
+
+    @property
     def smallest(self) -> TensorSpec:
         """With the lowest sizes in the place of symbols."""
         axes = [axis.low if isinstance(axis, Symbol) else axis for axis in self.axes]
@@ -111,6 +118,10 @@ class TensorSpec:
         shape = list(self.item)
         shape.insert(self.batch_axis, batch)
         return tuple(shape)
+
+    def bound(self, point: Point) -> TensorSpec:
+        """With every axis a size, that of the batch too."""
+        return replace(self, axes=self.at(point).shape(point.batch))
 
     def at(self, point: Point) -> TensorSpec:
         """With the sizes of a point in the place of symbols. Raises ``DeclarationError`` for one that a symbol does not

@@ -21,6 +21,7 @@ from harness.model import Form, Model
 from harness.probe import machine
 from harness.reference import DataSet, Reference
 from harness.registry import backends, resolve
+from harness.sizes import Point
 from harness.step import Step, StepInput
 from harness.store import Artefact, Store
 from harness.verdict import Absent
@@ -53,8 +54,9 @@ class Workbench:
         self.float_noise: dict[tuple[str, str, tuple[str, ...]], NDArray[Any]] = {}
         """Measured already by this process: model, reference and sample ids -> distances of single and double."""
 
-    def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
-        """The artefact of a form under a reference's weights, with all that it is made from."""
+    def form(self, model: Model, reference: Reference, form: Form, point: Point | None = None) -> Artefact:
+        """The artefact of a form under a reference's weights, with all that it is made from; of a static form that for
+        a point, where none is given for the one at which the reference is judged."""
         sources: dict[str, Path] = {}
         params = dict(form.params)
         digests: dict[str, str] = {}
@@ -66,15 +68,20 @@ class Workbench:
         for asset in reference.weights if form.parent is None else ():
             sources[asset.name] = self.assets.find(asset)
             digests[asset.name] = self.assets.cache.digest(sources[asset.name])
+        name, inputs, outputs = f"{model.name}.{form.name}-{reference.name}", model.inputs, model.outputs_of(form)
+        if form.static:
+            point = point or model.judged(reference)
+            inputs, outputs = (tuple(spec.bound(point) for spec in side) for side in (inputs, outputs))
+            name = f"{name}-{point.id}"
         given = StepInput(
             sources=tuple(sources.values()),
             params=params,
             network=model.network,
             network_params=reference.network_params,
-            inputs=model.inputs,
-            outputs=model.outputs,
+            inputs=inputs,
+            outputs=outputs,
         )
-        return self._made(f"{model.name}.{form.name}-{reference.name}", form.step, given, digests)
+        return self._made(name, form.step, given, digests)
 
     @contextmanager
     def data(self, data: DataSet, *, exact: bool = True) -> Iterator[DataSetReader]:
@@ -137,7 +144,7 @@ class Workbench:
         backend, availability = self.available(cell.backend)
         availability.required(cell.backend)
         room = Room(self.store, self.scratch, self.compute)
-        prepared = backend.prepare(self.form(cell.model, reference, cell.loaded), cell, room)
+        prepared = backend.prepare(self.form(cell.model, reference, cell.loaded, cell.point), cell, room)
         with backend.open(prepared, cell, room) as session:
             yield session
 

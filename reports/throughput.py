@@ -111,8 +111,10 @@ def _published(claim: Published, unit: str, *, judged: bool) -> Series:
 
 def _printed(claim: Claim) -> Speed:
     """A published figure as printed; a latency as the samples a second that it means, with what was printed. The time
-    of a set of unstated size is no speed."""
-    if claim.metric == "total":
-        return Speed(f"{claim.printed} {claim.unit} in all", None, None)
+    of a set of unstated size is no speed, nor is the ratio of two, nor a failure."""
+    if claim.metric in ("total", "speedup"):
+        return Speed(f"{claim.printed} {claim.unit}{' in all' if claim.metric == 'total' else ''}", None, None)
+    if claim.fails:
+        return Speed(f"{claim.printed} (fails: {claim.fails})", None, None)
     text = f"{claim.value:.1f} ({claim.printed} {claim.unit})" if claim.metric == "latency" else claim.printed
     return Speed(text, claim.value, None)

@@ -20,6 +20,7 @@ from harness.model import Form, Model
 from harness.postprocess.recognition import LOWER, LOWER_CTC
 from harness.preprocess.text_line import stretch_grey
 from harness.reference import Reference
+from harness.sizes import Point
 from harness.store import Artefact
 from harness.workbench import Workbench
 
@@ -56,8 +57,8 @@ class SabotagedBench(Workbench):
         with super().open(cell, reference) as session:
             yield self.wrap(session) if cell.backend == "ort" else session
 
-    def form(self, model: Model, reference: Reference, form: Form) -> Artefact:
-        made = super().form(model, reference, form)
+    def form(self, model: Model, reference: Reference, form: Form, point: Point | None = None) -> Artefact:
+        made = super().form(model, reference, form, point)
         if self.edit is None or form.name != model.main:
             return made
         folder = self.kept(made.digest)

@@ -182,7 +182,7 @@ class TestVacuity:
 
     @given(arrays(np.float64, (4, 3, 5), elements=st.integers(-50, 50).map(float)))
     def test_null_outputs_have_the_shape_and_the_numbers_that_their_names_say(self, expected):
-        nulls = null_outputs(expected)
+        nulls = dict(null_outputs(expected))
         assert {null.shape for null in nulls.values()} == {expected.shape}
         assert not nulls["zeros"].any()
         assert nulls["a constant"] == pytest.approx(expected.mean())

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cells import QUESTIONS, Ask, Scope, asks, cells, marker_names
+from harness.cells import QUESTIONS, Ask, Scope, asks, cells
 from harness.declaration import DeclarationError
+from harness.markers import marker_names
 from harness.model import Form
 from harness.reference import Asset, Reference
 from harness.registry import load_models

@@ -89,7 +89,7 @@ class OrtBackend:
             raise Refused(f"ONNX Runtime does not load {path}: {error}") from error
         if session.get_providers() != [PROVIDER]:
             raise Broken(f"asked ONNX Runtime for {PROVIDER}, it runs on {', '.join(session.get_providers())}")
-        yield OrtSession(session, tuple(spec.name for spec in cell.model.outputs))
+        yield OrtSession(session, tuple(spec.name for spec in cell.sized.outputs))
 
 
 BACKEND = OrtBackend()

@@ -20,7 +20,7 @@ class TorchSession:
         self._network = network
         self._dtype = dtype
         self._inputs = tuple(spec.name for spec in cell.model.inputs)
-        self._outputs = tuple(spec.name for spec in cell.model.outputs)
+        self._outputs = tuple(spec.name for spec in cell.sized.outputs)
 
     def map(self, batches: Iterable[Batch]) -> Iterator[Outputs]:
         """Answers every batch, in order."""

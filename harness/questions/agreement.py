@@ -40,9 +40,10 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     ``exact`` allows no difference at all. ``close`` allows ``NOISE_FACTOR`` times the float noise of the torch twin,
     measured on ``least_items`` of these inputs. ``lossy`` is a declared change, judged by the share of equal answers;
     one that is a coarser precision also by its median distance, which that of the float noise bounds.
+    A child that gives other outputs than the form before it is compared with what the declaration makes of those.
     A backend that computes in another precision than the form is asked whether it does so as one should: see ``arms``.
     """
-    cell, model = ask.at, ask.model
+    cell, model = ask.at, ask.at.model.giving(ask.at.loaded)
     if cell.precision != cell.form.precision:
         return arms(bench, ask)
     reference = model.reference(ask.reference)
@@ -51,15 +52,18 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         raise DeclarationError(f"{cell.id}: nothing before this form runs, so it has no edge")
     items = bench.inputs(cell.sized, reference, max(cell.point.batch, least_items(cell.sized)))
     batches = stack(items, model, cell.point.batch)
-    expected = outputs_of(bench, bench.runner(cell, against), reference, batches)
+    before = bench.runner(cell, against)
+    given = outputs_of(bench, before, reference, batches)
+    expected = as_given_by(cell, before, given)
     actual = outputs_of(bench, cell, reference, batches)
     if cell.form.promise == "lossy":
         median = None
-        if cell.form.precision in COARSER:
+        # Between classes there is no distance that float noise could be compared with: their share decides.
+        if cell.form.precision in COARSER and model.outputs[0].is_float:
             median = COARSER[cell.form.precision] * float(np.median(item_noise(bench, cell, reference, items)))
         loss = Loss(equal=cell.form.equal or 0.0, because=cell.form.because, median=median)
         return lossy(expected, actual, loss, model.outputs[0], resolve(reference.compare or model.compare))
-    single = expected if against.format == "torch" else None
+    single = given if against.format == "torch" else None
     noise = 0.0 if cell.form.promise == "exact" else float_noise(bench, cell, reference, items, single)
     bound = NOISE_FACTOR * noise
     promised = f"{cell.form.promise} to {against.name}"
@@ -89,7 +93,7 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
     no further from single precision than the precision costs: its median distance within ``NOISE_FACTOR`` times the one
     here. The median, because items that a near tie turns are no measure.
     """
-    cell, model = ask.at, ask.model
+    cell, model = ask.at, ask.at.model.giving(ask.at.loaded)
     reference, lowered = model.reference(ask.reference), model.lowered(cell.form, cell.precision)
     if lowered is None or not model.makes(reference, lowered):
         raise DeclarationError(f"{cell.id}: no form of {reference.name} tells what {cell.precision} costs here")
@@ -97,7 +101,7 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
     batches = stack(items, model, cell.point.batch)
     # The device first: one that does not take the model says so before minutes of work here.
     actual, expected, here = (
-        outputs_of(bench, each, reference, batches)
+        as_given_by(cell, each, outputs_of(bench, each, reference, batches))
         for each in (cell, bench.runner(cell, cell.form), bench.runner(cell, lowered, cell.precision))
     )
     spec, compare = model.outputs[0], resolve(reference.compare or model.compare)
@@ -128,6 +132,14 @@ def alike(answer: Answer, cell: Cell, reference: Reference) -> Answer:
             verdict = answer.verdict if found >= claim.floor else Verdict.FAIL
             answer = replace(answer, line=line, verdict=verdict, figures={**answer.figures, "likeness_judged": True})
     return answer
+
+
+def as_given_by(cell: Cell, other: Cell, outputs: NDArray[Any]) -> NDArray[Any]:
+    """Outputs of another cell as the cell gives them."""
+    if other.sized.outputs == cell.sized.outputs:
+        return outputs
+    reduced: NDArray[Any] = resolve(cell.model.reduction(cell.loaded))(outputs)
+    return reduced
 
 
 def least_items(model: Model) -> int:
@@ -162,7 +174,7 @@ def item_noise(
     if twin is None:
         raise DeclarationError(f"{cell.id}: promises to be close, but has no torch twin to measure float noise with")
     # More of them would make the bound no tighter, and double precision is slow.
-    items, spec = items[: least_items(cell.sized)], cell.model.outputs[0]
+    items, spec = items[: least_items(cell.sized)], cell.model.outputs_of(twin)[0]
     inputs = (cell.model.name, reference.name, tuple(f"{item.id} {item.value.shape}" for item in items))
     if inputs in bench.float_noise:
         return bench.float_noise[inputs]
@@ -183,7 +195,7 @@ def item_noise(
 
 def outputs_of(bench: Workbench, cell: Cell, reference: Reference, batches: Sequence[Batch]) -> NDArray[Any]:
     """The first output of a cell for all batches, joined along its batch axis."""
-    output = cell.model.outputs[0]
+    output = cell.sized.outputs[0]
     with bench.open(cell, reference) as session:
         found = [outputs.values[output.name] for outputs in answered(session, batches, cell.sized, cell.precision)]
     return np.concatenate(found, axis=output.batch_axis)

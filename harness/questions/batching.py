@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.agree import ANOTHER, NOISE_FACTOR, item_distances, null_outputs, passes
+from harness.agree import ANOTHER, NOISE_FACTOR, another, item_distances, passes
 from harness.backends import Batch, Session
 from harness.cells import Ask
 from harness.evaluate import Prepared, answered, stack
@@ -31,7 +31,8 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     size = cell.point.batch
     wanted = size + max(1, size // 2)
     items = bench.inputs(model, reference, max(wanted, least_items(model)))
-    noise = float_noise(bench, cell, reference, items)
+    # A class that another number turns is another answer: of classes none may differ.
+    noise = float_noise(bench, cell, reference, items) if model.outputs[0].is_float else 0.0
     items = items[:wanted]
     bound = NOISE_FACTOR * noise
     with bench.open(cell, reference) as session:
@@ -83,8 +84,7 @@ def _distances(
             distances[name] = float(item_distances(expected[chosen], found[chosen]).max())
     distances["repeated"] = float(item_distances(first, again).max())
     among = np.concatenate([first, tail])
-    another = null_outputs(among)[ANOTHER]
-    return distances, item_distances(among, another)
+    return distances, item_distances(among, another(among))
 
 
 def _spread(count: int) -> list[int]:

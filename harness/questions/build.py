@@ -9,7 +9,7 @@ from harness.cells import Ask
 from harness.claim import Claim
 from harness.model import Form, Model
 from harness.onnx_graph.inspect import Summary, Tensor, inspect
-from harness.sizes import TensorSpec
+from harness.sizes import Point, TensorSpec
 from harness.store import Artefact
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
@@ -21,12 +21,12 @@ SHOWN = ("opset", "nodes", "parameters", "keys", "operators", "tensors")
 def ask(bench: Workbench, ask: Ask) -> Answer:
     """Builds the form, or finds it built, and compares it with its declaration; all differences in one line."""
     form, reference = ask.form, ask.model.reference(ask.reference)
-    made = bench.form(ask.model, reference, form)
+    made = bench.form(ask.model, reference, form, ask.cell.point if ask.cell else None)
     figures: dict[str, Figure] = {**made.facts, "size": made.size, "because": made.because, "digest": made.digest}
     if form.format == "onnx":
         summary = inspect(made.file("model.onnx"), later=_spelled(ask.model, form))
         figures |= {"opset": summary.opset, "nodes": summary.nodes, "size": summary.size}
-        differences = list(differ(ask.model, form, summary))
+        differences = list(differ(ask.model, form, summary, ask.cell.point if ask.cell else None))
     else:
         differences = list(_facts_differ(form, made))
     size = summary.size if form.format == "onnx" else made.size
@@ -39,12 +39,14 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     return Answer(verdict=Verdict.PASS, line=f"as declared: {shown}, {size} bytes{claimed}", figures=figures)
 
 
-def differ(model: Model, form: Form, summary: Summary) -> Iterator[str]:
-    """Every way in which an ONNX file is not what its declaration says: found and expected."""
+def differ(model: Model, form: Form, summary: Summary, point: Point | None = None) -> Iterator[str]:
+    """Every way in which an ONNX file is not what its declaration says, of a static form at a point: found and
+    expected."""
     if form.opset is not None and summary.opset != form.opset:
         yield f"opset is {summary.opset}, declared {form.opset}"
-    for kind, found, specs in (("input", summary.inputs, model.inputs), ("output", summary.outputs, model.outputs)):
-        declared = tuple(_as_tensor(spec) for spec in specs)
+    outputs = model.outputs_of(form)
+    for kind, found, specs in (("input", summary.inputs, model.inputs), ("output", summary.outputs, outputs)):
+        declared = tuple(_as_tensor(spec.bound(point) if form.static and point else spec) for spec in specs)
         if found != declared:
             yield f"{kind}s are {', '.join(map(str, found))}, declared {', '.join(map(str, declared))}"
     if form.nodes is not None and summary.nodes != form.nodes:

@@ -30,7 +30,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     size = cell.point.batch
     reference = model.reference(ask.reference)
     batch, other = stack(bench.inputs(cell.sized, reference, 2 * size), model, size)
-    output = model.outputs[0].name
+    output = cell.sized.outputs[0].name
     with watched_memory() as peak, bench.open(cell, reference) as session:
         with bench.store.lock("timing"):
             measurement = session.measure(batch, TimingPlan())
@@ -88,6 +88,9 @@ def claimed(answer: Answer, reference: Reference, measurement: Measurement, poin
     timed = (measurement.clock, measurement.device, point.id)
     for claim in reference.claims:
         if claim.is_time and (claim.clock, claim.device, claim.point) == timed:
+            if claim.fails:
+                answer = replace(answer, line=f"{answer.line}; it was published to fail: {claim.fails}")
+                continue
             line = (
                 f"{answer.line}; of the mean {measured:.1f}/s, claim {claim.printed} {claim.unit} on {claim.device}, "
                 f"floor {claim.floor:.1f}/s"
