@@ -68,9 +68,13 @@ class Task:
         values = np.moveaxis(outputs.values[output.name], output.batch_axis, 0)
         for sample, value in zip(samples, values, strict=True):
             # Places in a picture are told in its own size, which the output does not know.
-            predicted = self.decode(value, sample.size) if self.model.places else self.decode(value)
-            truth = sample.label.pixels() if sample.label is not None else sample.truth
-            yield Scored(sample.id, predicted, truth, self.metric.count(predicted, truth), value)
+            try:
+                predicted = self.decode(value, sample.size) if self.model.places else self.decode(value)
+                truth = sample.label.pixels() if sample.label is not None else sample.truth
+                counts = self.metric.count(predicted, truth)
+            except Refused as refused:
+                raise Refused(f"{sample.id}: {refused}") from None
+            yield Scored(sample.id, predicted, truth, counts, value)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.claim import Claim
 from harness.verdict import Verdict
@@ -107,16 +111,21 @@ class Pooled:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The two-sided interval of the ratio behind these pictures (linearised, Student's t); of fewer than
         ``LEAST_PICTURES`` all that is possible."""
-        from scipy.stats import t
-
-        if self.n < LEAST_PICTURES or not self.bottom:
+        half = half_width(self.spread, self.n, confidence)
+        if half is None or not self.bottom:
             return 0.0, 1.0
-        half = float(t.ppf((1 + confidence) / 2, self.n - 1)) * math.sqrt(self.spread)
         return max(0.0, self.value - half), min(1.0, self.value + half)
 
 
 LEAST_PICTURES = 20
 """The variance that so few pictures show is no measure of how they vary."""
+
+
+def half_width(variance: float, n: int, confidence: float) -> float | None:
+    """Half of a two-sided interval (Student's t); nothing of fewer than ``LEAST_PICTURES``."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, n - 1)) * math.sqrt(variance) if n >= LEAST_PICTURES else None
 
 
 class Measure(Protocol):
@@ -165,8 +174,30 @@ class Similarity:
         return Mean(n - counts[self.column], n, complete)
 
 
+class OverPictures(ABC):
+    """A value that pictures have together: made of what they sum, not a mean of what each has."""
+
+    @property
+    @abstractmethod
+    def summed(self) -> tuple[str, ...]:
+        """The sums that decide the value; ``columns`` also has what tells how it varies."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The counts that it is made of."""
+
+    @abstractmethod
+    def values(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The value for each row of sums, k x ``summed``; 0 where nothing is below."""
+
+    @abstractmethod
+    def of(self, counts: Mapping[str, float], *, complete: bool) -> Pooled:
+        """The value of these counts."""
+
+
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(OverPictures):
     """The sum of the ``top`` columns over all samples divided by that of the ``bottom`` columns; a column named twice
     counts twice. A metric with such values also counts ``products`` of these columns, which tell how samples vary."""
 
@@ -174,10 +205,22 @@ class Ratio:
     bottom: tuple[str, ...]
 
     @property
+    def summed(self) -> tuple[str, ...]:
+        """Every column above and below, once, in alphabetical order."""
+        return tuple(sorted({*self.top, *self.bottom}))
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """Every column above and below, once, in alphabetical order, and their products."""
-        named = sorted({*self.top, *self.bottom})
-        return (*named, *products(named))
+        """These, and their products."""
+        return (*self.summed, *products(self.summed))
+
+    def values(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The ratio for each row of sums, k x ``summed``."""
+        top, bottom = (
+            sums[:, [self.summed.index(name) for name in side]].sum(axis=1) for side in (self.top, self.bottom)
+        )
+        found: NDArray[np.float64] = np.divide(top, bottom, out=np.zeros(len(sums)), where=bottom > 0)
+        return found
 
     def of(self, counts: Mapping[str, float], *, complete: bool) -> Pooled:
         """The ratio of the sums, and its variance, linearised: that of top - ratio * bottom a sample."""
@@ -195,6 +238,11 @@ class Ratio:
 def products(columns: Sequence[str]) -> tuple[str, ...]:
     """The names of the columns that count products of two of these, squares included."""
     return tuple(f"{a}*{b}" for a, b in combinations_with_replacement(sorted(columns), 2))
+
+
+def moments(counts: Mapping[str, float]) -> tuple[float, ...]:
+    """What a sample with these counts adds to ``products`` of their names."""
+    return tuple(counts[a] * counts[b] for a, b in combinations_with_replacement(sorted(counts), 2))
 
 
 def _moment(counts: Mapping[str, float], left: Sequence[str], right: Sequence[str]) -> float:
@@ -217,7 +265,7 @@ def judge(claim: Claim, measured: Measured) -> tuple[Verdict, str]:
     part = f"{claim.part} " if claim.part else ""
     line = (
         f"{part}{claim.metric} {measured.value:.4f} ({measured.counted}, 95% {low:.4f}..{high:.4f}), "
-        f"claim {claim.printed}{hits}, floor {claim.floor:.4f}"
+        f"claim {claim.printed}{claim.unit}{hits}, floor {claim.floor:.4f}"
     )
     if measured.complete:
         return (Verdict.PASS if measured.value >= claim.floor else Verdict.FAIL), line

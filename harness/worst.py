@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from harness.datasets import DataSetReader
 from harness.evaluate import Scored
@@ -13,11 +15,15 @@ from harness.metrics import Metric
 from harness.registry import resolve
 
 MOST = 6
+NOTHING = np.empty(0)
 
 
 @dataclass
 class Worst:
-    """Keeps the outcomes with the most faults, at most ``MOST``, as they stream by; of equal ones the first."""
+    """Keeps the outcomes with the most faults, at most ``MOST``, as they stream by; of equal ones the first.
+
+    Of each it keeps what is drawn and not the output, which may be a hundred times as large.
+    """
 
     metric: Metric
     kept: list[tuple[float, int, Scored]] = field(default_factory=list)
@@ -27,7 +33,7 @@ class Worst:
         for place, outcome in enumerate(scored):
             faults = self.metric.faults(outcome.counts)
             if faults > 0:
-                heapq.heappush(self.kept, (faults, -place, outcome))
+                heapq.heappush(self.kept, (faults, -place, replace(outcome, output=NOTHING)))
                 if len(self.kept) > MOST:
                     heapq.heappop(self.kept)
             yield outcome

@@ -33,8 +33,8 @@ COMPARE = f"""{RUNS}
 exit codes:
   0  nothing got worse
   1  something got worse: a verdict turned to fail, broken or inconclusive, an answer vanished or is skipped now,
-     a new answer is fail or broken, more samples were lost than gained with p < 0.05 (of detectors: the 95% interval
-     of the difference of hmean lies below 0), or a latency ratio is above --limit
+     a new answer is fail or broken, more samples were lost than gained with p < 0.05 (of detectors and segmentation:
+     the 95% interval of the difference of hmean or mIoU lies below 0), or a latency ratio is above --limit
   2  nothing got worse, but something that both measured cannot be compared (other weights, reference, clock, metric
      or samples, outcomes missing), one alone was made with stand-in tools, or they have no answer in common; also:
      no such run, or wrong usage

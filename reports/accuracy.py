@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from harness.claim import Claim
-from harness.judge import Hits, Mean, Measure, Pooled, Ratio, Share, judge
+from harness.judge import Hits, Mean, Measure, OverPictures, Pooled, Share, judge
 from harness.model import Model
 from harness.verdict import Verdict
 from reports.claims import Published, accuracy_claims, figure_of
@@ -20,6 +20,8 @@ from reports.verdicts import SEVERITY, shown
 HITS = Hits()
 NEAR = 1e-4
 """A share of hits is as near to the value of its metric, which may add a little to n."""
+MOST_NAMED = 9
+"""How many counts are named where they are impossible."""
 HEADER = ("reference", "metric", "hits/n", "value", "95%", "claim", "floor", "verdict")
 
 
@@ -27,9 +29,8 @@ HEADER = ("reference", "metric", "hits/n", "value", "95%", "claim", "floor", "ve
 class Measured:
     """One accuracy answer and one claim that it measures, where there is one.
 
-    ``share`` is missing where the metric is neither a share nor a mean of samples (hmean, mIoU): then there is no
-    interval, and the recorded verdict is not judged again. ``today`` is the verdict by the claims as they are declared
-    now.
+    ``share`` is missing where it is not known how the value is made of counts: then there is no interval, and the
+    recorded verdict is not judged again. ``today`` is the verdict by the claims as they are declared now.
     """
 
     answer: Recorded
@@ -41,7 +42,7 @@ class Measured:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The exact 95% interval of the share."""
+        """The 95% interval of the share."""
         return _interval(self.share) if self.share else None
 
     @property
@@ -133,14 +134,15 @@ def _rows(answer: Recorded, claims: Sequence[Claim], known: Mapping[str, Measure
 
 
 def _unclaimed(answer: Recorded, claims: Sequence[Claim], known: Mapping[str, Measure]) -> list[tuple[str, str]]:
-    """Parts and values that stand in rows without a claim: the metric's own where there is no claim at all, ratios
-    beside it, which say little alone, and the metric's own of each set that no claim is about."""
+    """Parts and values that stand in rows without a claim: the metric's own where there is no claim at all, those that
+    pictures have together beside it, which say little alone, and the metric's own of each set that no claim is about.
+    """
     own = named(answer) or NONE
     pooled = dict.fromkeys([] if claims else [own])
     claimed = {claim.metric for claim in claims if not claim.part}
     for name, measure in known.items():
         counted = all(column in answer.figures for column in measure.columns)
-        if isinstance(measure, Ratio) and counted and name not in claimed:
+        if isinstance(measure, OverPictures) and counted and name not in claimed:
             pooled[name] = None
     parts = [part for part in sets(answer) if not any(claim.part == part for claim in claims)]
     return [*(("", name) for name in pooled), *((part, own) for part in parts)]
@@ -167,7 +169,8 @@ def _share(
     sound = {column: found for column, found in counts.items() if found is not None and found >= 0}
     made = measure.of({**sound, "n": n}, complete=False) if n and len(sound) == len(counts) else None
     if made is None or not 0 <= made.value <= 1:
-        shown = ", ".join(f"{column} {found}" for column, found in counts.items())
+        wrong = {column: found for column, found in counts.items() if column not in sound} or counts
+        shown = ", ".join(f"{column} {found}" for column, found in list(wrong.items())[:MOST_NAMED])
         raise RecordError(f"{answer.key}: {shown} of n {n} is no share; the record was changed after it was written")
     complete = answer.figures.get("complete") is True
     if part:
@@ -178,4 +181,5 @@ def _share(
 
 
 def _printed(claim: Claim) -> str:
-    return claim.printed if claim.hits is None else f"{claim.printed} ({claim.hits}/{claim.n})"
+    printed = f"{claim.printed}{claim.unit}"
+    return printed if claim.hits is None else f"{printed} ({claim.hits}/{claim.n})"

@@ -12,12 +12,14 @@ from reports.text import NONE
 
 HEADER = ("worst max-abs", "least cosine", "decoded")
 _DECODED = ("decoded_equal", "decoded_compared")
+_SHOWN = {"mask_iou": "mask IoU", "pixels_equal": "pixels equal", "miou": "mIoU"}
+"""What else tells maps apart, and its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
     """The worst max-abs over the points of an edge with the bound of that point, the smallest cosine and mean of
-    cosines, how many decoded answers are equal, and of maps the smallest share that both have over the threshold."""
+    cosines, how many decoded answers are equal, and of maps the smallest of each figure that ``shown`` names."""
 
     worst: Recorded
     points: int
@@ -25,7 +27,7 @@ class Distance:
     mean: float | None
     equal: int
     compared: int
-    mask_iou: float | None
+    shown: Mapping[str, float]
 
     @property
     def over(self) -> bool:
@@ -43,7 +45,7 @@ class Distance:
         return (
             f"{self.worst.number('max_abs'):.3g} ({limit}; {where})",
             self._likeness(),
-            f"{self.equal}/{self.compared}" + ("" if self.mask_iou is None else f", mask IoU {self.mask_iou:.4f}"),
+            f"{self.equal}/{self.compared}" + "".join(f", {name} {least:.4f}" for name, least in self.shown.items()),
         )
 
     def _likeness(self) -> str:
@@ -96,6 +98,7 @@ def _distances(answers: Sequence[Recorded]) -> dict[str, Distance]:
 
 def _distance(answers: Sequence[Recorded]) -> Distance:
     equal, compared = (sum(answer.count(name) or 0 for answer in answers) for name in _DECODED)
+    shown = {name: _least(answers, figure) for figure, name in _SHOWN.items()}
     return Distance(
         worst=max(answers, key=_excess),
         points=len(answers),
@@ -103,7 +106,7 @@ def _distance(answers: Sequence[Recorded]) -> Distance:
         mean=_least(answers, "mean_cosine"),
         equal=equal,
         compared=compared,
-        mask_iou=_least(answers, "mask_iou"),
+        shown={name: least for name, least in shown.items() if least is not None},
     )
 
 

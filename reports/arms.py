@@ -41,11 +41,13 @@ HEADER = (
 
 
 class Kept(NamedTuple):
-    """What is left of the first arm's answers: how many of ``n`` are ``equal``, and the median distance of an item."""
+    """What is left of the first arm's answers: how many of ``n`` are ``equal``, and the median distance of an item;
+    ``unit`` says what is counted."""
 
     equal: int | None = None
     n: int | None = None
     median: float | None = None
+    unit: str = "answers"
 
     @property
     def turned(self) -> int | None:
@@ -142,9 +144,7 @@ class Arms:
     def _converted(self, name: str) -> list[str]:
         if self.converted:
             return [self.converted.told(name)]
-        return (
-            [] if self.here.turned is None else [f"{name} turns {self.here.turned or 'none'} of {self.here.n} answers"]
-        )
+        return self._turned(name, self.here)
 
     def _ran(self, name: str) -> list[str]:
         if self.ran:
@@ -161,8 +161,10 @@ class Arms:
     def _together(self, name: str) -> list[str]:
         if self.both:
             return [self.both.told(name)]
-        turned, n = self.there.turned, self.there.n
-        return [] if turned is None else [f"{name} turns {turned or 'none'} of {n} answers"]
+        return self._turned(name, self.there)
+
+    def _turned(self, name: str, kept: Kept) -> list[str]:
+        return [] if kept.turned is None else [f"{name} turns {kept.turned or 'none'} of {kept.n} {kept.unit}"]
 
 
 def arms(record: Record, models: Mapping[str, Model]) -> list[Arms]:
@@ -230,7 +232,7 @@ def _worst(answers: Iterable[Recorded]) -> Recorded | None:
     with_figures = (answer for answer in answers if answer.count("decoded_equal") is not None and answer.count("n"))
 
     def order(answer: Recorded) -> tuple[int, float, float]:
-        share = (answer.count("decoded_equal") or 0) / (answer.count("n") or 1)
+        share = (answer.count("decoded_equal") or 0) / (answer.count("decoded_compared") or 1)
         return SEVERITY.index(answer.verdict), share, -(answer.number("max_abs") or 0.0)
 
     return min(with_figures, key=order, default=None)
@@ -239,7 +241,8 @@ def _worst(answers: Iterable[Recorded]) -> Recorded | None:
 def _kept(answer: Recorded | None, equal: str, median: str) -> Kept:
     if answer is None or answer.count(equal) is None:
         return Kept()
-    return Kept(answer.count(equal), answer.count("n"), answer.number(median))
+    unit = "answers" if answer.number("pixels_equal") is None else "pixels"
+    return Kept(answer.count(equal), answer.count("decoded_compared"), answer.number(median), unit)
 
 
 def _measured(answer: Recorded | None) -> bool:

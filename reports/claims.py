@@ -26,7 +26,7 @@ class Published:
         if claim.is_size or claim.is_likeness:
             return f"{' '.join([text, *filter(None, (claim.unit, claim.device and f'on {claim.device}'))])}"
         if not claim.is_time:
-            return text
+            return f"{text}{claim.unit}"
         batch = f" at batch {claim.batch}" if claim.batch else ""
         batch += f" of {claim.size}" if claim.size else ""
         return f"{text} {claim.unit}{batch} (clock {claim.clock}{f' on {claim.device}' if claim.device else ''})"

@@ -9,6 +9,8 @@ from reports.record import Record
 
 NAMED = 10
 """How many flipped samples are named."""
+CLASSES_NAMED = 5
+"""How many classes of pixels are named that lost most."""
 WORSE_NAMED = 25
 """How many lines of what got worse come first; all of them are in the tables."""
 MACHINE = ("cpu", "cpu.cores", "cpu.flags", "threads", "platform")
@@ -96,6 +98,11 @@ def _accuracy(found: Comparison) -> list[str]:
         for what, ids in (("lost", each.lost), ("gained", each.gained))
         if ids
     ]
+    named += [
+        bullet(f"{each.key.subject} ({each.key.reference}) classes that lost most of their IoU: {_classes(each)}")
+        for each in found.accuracy
+        if each.classes
+    ]
     return [*table(header, rows), *_pooled(found), *([""] if named else []), *named]
 
 
@@ -122,6 +129,11 @@ def _pooled(found: Comparison) -> list[str]:
         if each.drift
     ]
     return ["", *table(header, rows)] if rows else []
+
+
+def _classes(found: Flips) -> str:
+    more = len(found.classes) - CLASSES_NAMED
+    return ", ".join(map(str, found.classes[:CLASSES_NAMED])) + (f" and {more} more that lost" if more > 0 else "")
 
 
 def _ids(ids: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.judge import LEAST_PICTURES, Ratio
+from harness.judge import LEAST_PICTURES, OverPictures
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 """Of the bootstrap: the same two runs give the same interval."""
@@ -21,8 +21,8 @@ class Drift:
     """The value ``name`` of the same n pictures in A and B, of which ``changed`` count otherwise.
 
     ``interval`` is the two-sided 95% interval of B - A, by a bootstrap over pictures that draws each with what it
-    counts in both: boxes of one picture are no independent samples. Of fewer than ``LEAST_PICTURES`` it is all that is
-    possible.
+    counts in both: boxes or pixels of one picture are no independent samples. Of fewer than ``LEAST_PICTURES`` it is
+    all that is possible.
     """
 
     name: str
@@ -49,38 +49,31 @@ class Drift:
         return f"{moved} (95% {low:+.4f}..{high:+.4f}, n={self.n})"
 
 
-def drift(name: str, ratio: Ratio, before: Sequence[Counts], after: Sequence[Counts]) -> Drift:
-    """The drift of a ratio, from what each picture counts in A and in B, in one order of pictures."""
-    sides = np.hstack([_sides(ratio, before), _sides(ratio, after)])
-    first, last = _values(sides.sum(axis=0, keepdims=True))
+def drift(name: str, measure: OverPictures, before: Sequence[Counts], after: Sequence[Counts]) -> Drift:
+    """The drift of a value, from what each picture counts in A and in B, in one order of pictures."""
+    sides = np.stack([_counted(measure, before), _counted(measure, after)])
+    first, last = (measure.values(side.sum(axis=0, keepdims=True)) for side in sides)
     return Drift(
         name=name,
         values=(float(first[0]), float(last[0])),
-        interval=_interval(sides),
-        changed=int((sides[:, :2] != sides[:, 2:]).any(axis=1).sum()),
-        n=len(sides),
+        interval=_interval(measure, sides),
+        changed=int((sides[0] != sides[1]).any(axis=1).sum()),
+        n=len(before),
     )
 
 
-def _sides(ratio: Ratio, pictures: Sequence[Counts]) -> NDArray[np.float64]:
-    """What each picture counts above and below, n x 2."""
-    return np.array([[sum(each[name] for name in side) for side in (ratio.top, ratio.bottom)] for each in pictures])
+def _counted(measure: OverPictures, pictures: Sequence[Counts]) -> NDArray[np.float64]:
+    """What each picture adds to the sums, n x columns."""
+    return np.array([[each[name] for name in measure.summed] for each in pictures], np.float64)
 
 
-def _values(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values in A and in B of sums, k x 4; 0 where nothing is below."""
-    first, last = (
-        np.divide(top, bottom, out=np.zeros(len(sums)), where=bottom > 0)
-        for top, bottom in (sums[:, :2].T, sums[:, 2:].T)
-    )
-    return first, last
-
-
-def _interval(sides: NDArray[np.float64]) -> tuple[float, float]:
-    n, draw = len(sides), np.random.default_rng(SEED)
+def _interval(measure: OverPictures, sides: NDArray[np.float64]) -> tuple[float, float]:
+    """The interval of the difference of two sides, 2 x n x columns."""
+    n, draw = sides.shape[1], np.random.default_rng(SEED)
     if n < LEAST_PICTURES:
         return -1.0, 1.0
     drawn = (np.bincount(draw.integers(n, size=n), minlength=n) for _ in range(RESAMPLES))
-    first, last = _values(np.array([counts @ sides for counts in drawn]))
+    sums = np.array([counts @ sides for counts in drawn])
+    first, last = measure.values(sums[:, 0]), measure.values(sums[:, 1])
     low, high = np.quantile(last - first, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return float(low), float(high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.model import Model
-from reports import accuracy, agreement, arms, end_to_end, memory, throughput
+from reports import accuracy, agreement, arms, classes, end_to_end, memory, throughput
 from reports.claims import Published
 from reports.markdown import table
 from reports.record import Record
@@ -17,6 +17,15 @@ def accuracy_table(record: Record, claims: list[Published], models: Mapping[str,
     rows = accuracy.measured(record, claims, models)
     lines = [(row.answer.key.subject, *row.cells) for row in rows]
     return table((f"Accuracy ({accuracy.metrics(rows)})", *accuracy.HEADER), lines) if lines else []
+
+
+def class_tables(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each class of pixels, a column for each answer on the same labels: IoU and, in brackets, precision."""
+    lines: list[str] = []
+    for found in classes.tables(record, models):
+        header = (f"{found.title}: IoU (precision)", *classes.HEADER[1:], *found.subjects)
+        lines += [*([""] if lines else []), *table(header, found.rows)]
+    return lines
 
 
 def agreement_table(record: Record, models: Mapping[str, Model]) -> list[str]:

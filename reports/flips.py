@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.judge import Measure, Ratio
+from harness.judge import Measure, OverPictures
+from reports.classes import Change, changes
 from reports.drift import Drift, drift
 from reports.measures import named, sets
 from reports.pairs import NoOutcomes, NotComparable, Pair
@@ -29,7 +30,8 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True)
 class Flips:
     """Samples that changed sides, in the order of their ids, and the hits of n on both sides. ``drift`` is that of a
-    value which is pooled, of boxes and not of samples."""
+    value which is pooled, of boxes or pixels and not of samples; ``classes`` of pixels those whose IoU fell, the most
+    first."""
 
     key: Key
     lost: tuple[str, ...]
@@ -37,6 +39,7 @@ class Flips:
     hits: tuple[int, int]
     n: int
     drift: Drift | None = None
+    classes: tuple[Change, ...] = ()
 
     @property
     def p(self) -> float:
@@ -88,6 +91,7 @@ def flips(a: Record, b: Record, pair: Pair, measure: Measure | None = None) -> F
         hits=(_hits(before), _hits(after)),
         n=len(before),
         drift=_drift(pair, measure, before, after),
+        classes=tuple(change for change in changes(pair.before, pair.after) if change.difference < 0),
     )
 
 
@@ -142,18 +146,18 @@ def _counts(found: object) -> dict[str, float] | None:
 def _drift(
     pair: Pair, measure: Measure | None, before: Mapping[str, Outcome], after: Mapping[str, Outcome]
 ) -> Drift | None:
-    """The drift of a pair's value, where it is a ratio of counts. Raises as ``flips`` says."""
+    """The drift of a pair's value, where pictures have it together. Raises as ``flips`` says."""
     if measure is None and any(outcome.counts for outcome in (*before.values(), *after.values())):
         raise NotComparable(
             f"metric: how {named(pair.after)} is made of its counts is not declared here; --models=DIR reads further "
             "declarations"
         )
-    if not isinstance(measure, Ratio):
+    if not isinstance(measure, OverPictures):
         return None
     ids, sides = sorted(before), []
     for side, answer, found in (("A", pair.before, before), ("B", pair.after, after)):
         counts = [found[name].counts or {} for name in ids]
-        for column in dict.fromkeys(("n", *measure.top, *measure.bottom)):
+        for column in dict.fromkeys(("n", *measure.summed)):
             if missing := [name for name, each in zip(ids, counts, strict=True) if column not in each]:
                 raise NoOutcomes(f"outcomes: {side} holds no {column} of {_ids(missing)} samples")
             counted, recorded = sum(each[column] for each in counts), _recorded(answer, column)

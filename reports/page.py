@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.model import Model
 from harness.verdict import Verdict
-from reports import accuracy, agreement, arms, charts, end_to_end, memory, throughput
+from reports import accuracy, agreement, arms, charts, classes, end_to_end, memory, throughput
 from reports.anchors import Anchors
 from reports.claims import Published, not_judged, published, undeclared
 from reports.licences import licences
@@ -201,6 +201,8 @@ class _View:
             ],
             "metrics": accuracy.metrics(self.accuracy),
             "accuracy_header": accuracy.HEADER,
+            "classes": classes.tables(self.record, self.models),
+            "classes_header": classes.HEADER,
             "edges": edges,
             "references": agreement.references(edges),
             "agreement_header": agreement.HEADER,

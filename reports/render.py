@@ -9,6 +9,7 @@ from reports.claims import judged_line, published, undeclared
 from reports.figures import (
     accuracy_table,
     agreement_table,
+    class_tables,
     device_table,
     end_to_end_table,
     memory_table,
@@ -43,6 +44,7 @@ def render(record: Record, models: Mapping[str, Model]) -> str:
     sections = [
         _matrix(answers, models) + [""] * bool(skipped) + skipped,
         accuracy_table(record, claims, models),
+        class_tables(record, models),
         agreement_table(record, models),
         device_table(record, models),
         throughput_table(record, claims, models),

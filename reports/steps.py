@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.judge import Measure, Ratio
+from harness.judge import Measure, OverPictures
 from reports.flips import Flips, flips
 from reports.measures import named
 from reports.pairs import NoOutcomes, NotComparable, Pair
@@ -65,7 +65,7 @@ def step(
         found = None
     except NotComparable:
         return Step(unlike="other samples")
-    old, new = (None if isinstance(measure, Ratio) else answer.count("hits") for answer in (before, after))
+    old, new = (None if isinstance(measure, OverPictures) else answer.count("hits") for answer in (before, after))
     first, last = value(before), value(after)
     return Step(
         hits=None if old is None or new is None else new - old,
@@ -77,7 +77,7 @@ def step(
 def counted(answer: Recorded, measure: Measure | None = None) -> str:
     """``488/500``; ``n=500`` where the metric has no hits, or its value is no share of them. Of some samples only it
     says so."""
-    hits, n = None if isinstance(measure, Ratio) else answer.count("hits"), answer.count("n")
+    hits, n = None if isinstance(measure, OverPictures) else answer.count("hits"), answer.count("n")
     text = f"n={n}" if hits is None else f"{hits}/{n}"
     return text if answer.figures.get("complete") is True else f"{text} (a part)"
 

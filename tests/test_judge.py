@@ -145,6 +145,13 @@ class TestMeans:
         assert found.value == pytest.approx(1 - sum(numbers) / len(numbers))
         assert Hits().of(counts, complete=False) == Share(1, len(numbers), False)
 
+    def test_a_claim_in_per_cent_is_judged_as_a_share_and_told_as_printed(self):
+        claim = Claim(metric="acc", printed="80.67", unit="%", source="the test")
+        found, line = judge(claim, Share(8067, 10000, complete=True))
+        assert found is Verdict.PASS
+        assert line.endswith(", claim 80.67%, floor 0.8067")
+        assert judge(claim, Share(8066, 10000, complete=True))[0] is Verdict.FAIL
+
     def test_a_claim_on_one_part_says_which(self):
         claim = Claim(metric="acc", printed="0.5", hits=1, n=2, part="SVT", source="the test")
         assert judge(claim, Share(1, 2, complete=True))[1].startswith("SVT acc 0.5000 (1/2, ")

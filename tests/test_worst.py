@@ -1,5 +1,7 @@
 """The worst samples are drawn: the most faults first, none without a fault, and the picture that was answered."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,14 @@ def test_each_is_drawn_with_its_own_picture_answer_and_truth(tmp_path):
     files = worst.drawn(Reader(), DRAWN, tmp_path / "drawn")
     assert [path.name for path in files] == ["1-set-img_3.jpg.jpg", "2-set-img_1.jpg.jpg"]
     assert [path.read_bytes() for path in files] == [b"c3|p3|t3", b"c1|p1|t1"]
+
+
+def test_an_output_is_not_kept(tmp_path):
+    """Six of logits are a gigabyte."""
+    worst = Worst(ICDAR_IOU)
+    large = [replace(each, output=np.ones((19, 4, 4))) for each in outcomes([3, 1])]
+    assert [each.output.size for each in worst.watch(large)] == [304, 304]
+    assert [each.output.size for _, _, each in worst.kept] == [0, 0]
 
 
 def test_where_nothing_is_wrong_nothing_is_drawn(tmp_path):

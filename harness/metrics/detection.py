@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from harness.boxes import Box, Region, read_boxes, read_truth
-from harness.judge import Ratio, products
+from harness.judge import Ratio, moments, products
 
 LEAST_IOU = 0.5
 """A match overlaps by more: exactly half is none."""
@@ -52,10 +52,7 @@ class DetectionIou:
         found = _valid(boxes)
         found = found[~_inside(found, _valid([region for region in regions if region.ignored]))]
         counted = {"matched": _matches(cared, found), "truths": len(cared), "detections": len(found)}
-        moments = (
-            counted[left] * counted[right] for left, _, right in (name.partition("*") for name in products(COUNTED))
-        )
-        return (int(len(set(counted.values())) == 1), 1, *counted.values(), *moments)
+        return (int(len(set(counted.values())) == 1), 1, *counted.values(), *moments(counted))
 
     def faults(self, counts: Sequence[float]) -> float:
         """The places and boxes that are left without a partner."""

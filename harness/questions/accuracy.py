@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from harness.cells import Ask
 from harness.claim import Claim
@@ -14,7 +18,8 @@ from harness.datasets import part_of
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, evaluate
 from harness.golden import check_of
-from harness.judge import Ratio, Similarity, judge
+from harness.iou import MeanIou
+from harness.judge import OverPictures, Similarity, judge
 from harness.metrics import Metric
 from harness.reference import Reference
 from harness.verdict import Answer, Figure, Verdict
@@ -62,10 +67,10 @@ class Judging:
         """The answer of outcomes in a stream, which were written to ``outcomes``: their counts against the claims,
         pooled and part by part, and their outputs against the goldens."""
         check = check_of(self.reference) if self.precision == SINGLE else None
-        parts = tally(check.watch(scored) if check else scored, len(self.metric.columns))
-        counts = {name: dict(zip(self.metric.columns, sums, strict=True)) for name, sums in parts.items()}
+        parts = tally(check.watch(scored) if check else scored, self.metric)
+        counts = {name: self._summed(rows) for name, rows in parts.items()}
         pool = self._pool(list(counts))
-        pooled = {column: sum(counts[part][column] for part in pool) for column in self.metric.columns}
+        pooled = self._summed([row for part in pool for row in parts[part]])
         found: list[tuple[Verdict, str, Mapping[str, Figure]]] = [(*self._judge(counts, pooled), {})]
         found += [check.answer(whole=self.whole)] if check else []
         figures: dict[str, Figure] = {
@@ -95,19 +100,31 @@ class Judging:
         data = self.reference.data
         return [part for part in parts if data is None or not data.pooled or part in data.pooled]
 
+    def _summed(self, rows: Sequence[Sequence[float]]) -> dict[str, float]:
+        """The sums of rows by column, and of each mean IoU how it varies with the pictures; of nothing zeros."""
+        columns = self.metric.columns
+        pictures = dict(zip(columns, np.array(rows, np.float64).reshape(-1, len(columns)).T, strict=True))
+        counts = {column: float(sum(found)) for column, found in pictures.items()}
+        for measure in self.metric.measures.values():
+            if isinstance(measure, MeanIou):
+                counts[measure.spread] = measure.variance(pictures) if rows else 0.0
+        return counts
+
     def _complete(self, pooled: Mapping[str, float]) -> bool:
         return self.whole and self.reference.data is not None and pooled["n"] == self.reference.data.n
 
     def _figures(self, counts: Mapping[str, float]) -> dict[str, Figure]:
         """Counts and values; of nothing there are none but n."""
-        sums = {
+        fractional = {
             name
             for measure in self.metric.measures.values()
             if isinstance(measure, Similarity)
             for name in measure.columns
         }
-        figures: dict[str, Figure] = {name: value if name in sums else int(value) for name, value in counts.items()}
-        return figures | dict(self.metric.value(list(counts.values()))) if counts["n"] else figures
+        whole = set(self.metric.columns) - fractional
+        figures: dict[str, Figure] = {name: int(value) if name in whole else value for name, value in counts.items()}
+        sums = [counts[column] for column in self.metric.columns]
+        return figures | dict(self.metric.value(sums)) if counts["n"] else figures
 
     def _judge(self, parts: Mapping[str, Mapping[str, float]], pooled: Mapping[str, float]) -> tuple[Verdict, str]:
         """The worst verdict over the claims, and their lines. A claim on a value that the metric does not give raises
@@ -120,13 +137,13 @@ class Judging:
             counts = parts.get(claim.part) if claim.part else pooled
             if not counts or not counts["n"]:
                 missing = claim.part or ", ".join(self.reference.data.pooled if self.reference.data else ())
-                found.append((Verdict.INCONCLUSIVE, f"{claim.metric} {claim.printed}: no sample of {missing} was read"))
+                nothing = f"{claim.metric} {claim.printed}{claim.unit}: no sample of {missing} was read"
+                found.append((Verdict.INCONCLUSIVE, nothing))
                 continue
             all_of_it = self.whole and counts["n"] == claim.n if claim.part else self._complete(pooled)
             found.append(judge(claim, self.metric.measures[claim.metric].of(counts, complete=all_of_it)))
         if not found:
-            hits, n = pooled[self.metric.columns[0]], pooled["n"]
-            nothing = f"{hits:.0f}/{n:.0f}: the reference {self.reference.name} claims no figure to judge"
+            nothing = f"{self._told(pooled)}: the reference {self.reference.name} claims no figure to judge"
             found.append((Verdict.INCONCLUSIVE, f"{nothing} in {self.precision}"))
         found += [(Verdict.PASS, beside) for beside in self._beside()]
         if len(parts) > 1 or not pooled["n"]:
@@ -139,14 +156,21 @@ class Judging:
             if self.precision not in claim.precisions:
                 hits = f" ({claim.hits}/{claim.n})" if claim.hits is not None else ""
                 part = f"{claim.part} " if claim.part else ""
-                yield f"in {SINGLE} {part}{claim.metric} {claim.printed}{hits} is claimed"
+                yield f"in {SINGLE} {part}{claim.metric} {claim.printed}{claim.unit}{hits} is claimed"
 
     def _by_part(self, parts: Mapping[str, Mapping[str, float]]) -> str:
-        first, outside = self.metric.columns[0], set(parts) - set(self._pool(list(parts)))
+        outside = set(parts) - set(self._pool(list(parts)))
         return ", ".join(
-            f"{name} {counts[first]:.0f}/{counts['n']:.0f}{' (not pooled)' if name in outside else ''}"
-            for name, counts in parts.items()
+            f"{name} {self._told(counts)}{' (not pooled)' if name in outside else ''}" for name, counts in parts.items()
         )
+
+    def _told(self, counts: Mapping[str, float]) -> str:
+        """``450/500``, or where whole samples say little of the metric's own value that: ``miou 0.7551 over n=50``."""
+        name = self.metric.name.partition(":")[0]
+        measure = self.metric.measures.get(name)
+        if isinstance(measure, OverPictures) and counts["n"]:
+            return f"{name} {measure.of(counts, complete=False).value:.4f} over n={counts['n']:.0f}"
+        return f"{counts[self.metric.columns[0]]:.0f}/{counts['n']:.0f}"
 
 
 def noted(answer: Answer, facts: Mapping[str, Figure]) -> Answer:
@@ -157,33 +181,45 @@ def noted(answer: Answer, facts: Mapping[str, Figure]) -> Answer:
     return replace(answer, line=line, figures={**answer.figures, **facts})
 
 
-def tally(scored: Iterable[Scored], columns: int) -> dict[str, list[float]]:
-    """The summed counts of all outcomes by the part of the data that a sample is of, which begins its id; at least
-    one part, so that nothing read counts as nothing."""
-    parts: dict[str, list[float]] = {}
+def tally(scored: Iterable[Scored], metric: Metric) -> dict[str, list[tuple[float, ...]]]:
+    """The counts of all outcomes by the part of the data that a sample is of, which begins its id: in one row, summed;
+    in a row for each sample where a value of the metric is judged by how these vary."""
+    apart = any(isinstance(measure, MeanIou) for measure in metric.measures.values())
+    parts: dict[str, list[tuple[float, ...]]] = {}
     for outcome in scored:
-        part = part_of(outcome.id)
-        sums = parts.setdefault(part, [0.0] * columns)
-        parts[part] = [total + count for total, count in zip(sums, outcome.counts, strict=True)]
+        rows = parts.setdefault(part_of(outcome.id), [])
+        if rows and not apart:
+            rows[0] = tuple(total + count for total, count in zip(rows[0], outcome.counts, strict=True))
+        else:
+            rows.append(outcome.counts)
     return parts
 
 
 def write_outcomes(scored: Iterable[Scored], path: Path, metric: Metric) -> Iterator[Scored]:
-    """Passes outcomes through and writes each as a JSON line: id, predicted, truth, hit; of a metric with ratios also
-    the counts by column, which two runs are compared by."""
-    pooled = any(isinstance(measure, Ratio) for measure in metric.measures.values())
+    """Passes outcomes through and writes each as a JSON line: id, predicted, truth, hit; of a metric with values that
+    pictures have together also the counts by column, every one, which two runs are compared by."""
+    pooled = any(isinstance(measure, OverPictures) for measure in metric.measures.values())
     with path.open("w", encoding="utf-8") as file:
         for outcome in scored:
             line: dict[str, object] = {
                 "id": outcome.id,
-                "predicted": outcome.predicted,
-                "truth": outcome.truth,
+                "predicted": as_text(outcome.predicted),
+                "truth": as_text(outcome.truth),
                 "hit": bool(outcome.counts[0]),
             }
             if pooled:
                 line["counts"] = dict(zip(metric.columns, outcome.counts, strict=True))
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             yield outcome
+
+
+def as_text(answer: Any) -> str:
+    """A text itself; a map of classes by its size and digest, as in ``128x256 sha256:0123456789abcdef``: two runs can
+    tell whether an answer changed."""
+    if isinstance(answer, str):
+        return answer
+    size = "x".join(map(str, answer.shape))
+    return f"{size} sha256:{sha256(np.ascontiguousarray(answer).data).hexdigest()[:16]}"
 
 
 def accuracy_claims(reference: Reference, precision: str = SINGLE) -> list[Claim]:
