@@ -263,6 +263,13 @@ class Model:
         choose(f"Model({self.name}): point", name, [point.id for point in self.points])
         return next(point for point in self.points if point.id == name)
 
+    def answering(self, reference: Reference) -> Model:
+        """The model with the outputs that files from a device hold: those of what its compiler is given in the place of
+        the reference's deployed form, or that form's own."""
+        deployed = self.deployed(reference)
+        compiled = (recipe.compiles.get(deployed.name, deployed.name) for recipe in self.recipes.values())
+        return self.giving(self.form(next(compiled, deployed.name)))
+
     def judged(self, reference: Reference) -> Point:
         """The point at which a reference's accuracy is asked."""
         if reference.point is not None:

@@ -36,7 +36,6 @@ READERS = (
     ais_bench.read_throughputs,
     read_summary,
     msame.read_run,
-    msame.read_rows,
     benchmark.read_pass,
     benchmark.read_pure,
     lambda text: atc.judge(text, 0, [], "net"),

@@ -63,9 +63,9 @@ class TestRun:
             ("garbage", Outcome, "expected exit code 0"),
             ("full_disk", Broken, "disk is full"),
             ("unwritable", Broken, "permission is missing"),
-            ("half", Refused, "of another size|holds"),
+            ("half", Refused, r"of another size|has \d+ bytes, expected"),
             ("short", Refused, "missing|no output"),
-            ("wrong_dtype", Refused, "of another size|holds"),
+            ("wrong_dtype", Refused, r"of another size|has \d+ bytes, expected"),
             ("no_library", Broken, "does not load|libascend_hal"),
         ],
     )

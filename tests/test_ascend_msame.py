@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ascend.msame import check_run, output_name, read_rows, read_run
+from harness.ascend.msame import check_run, output_name, read_run
 from harness.verdict import Broken, Refused
 
 TIMES = "[INFO] model execute success\nInference time: 4.5ms\n[INFO] model execute success\nInference time: 2.25ms\n"
@@ -85,22 +85,3 @@ class TestFiles:
     def test_names_keep_all_but_the_last_dot(self):
         assert output_name("in/img_1.5.bin", 0) == "img_1.5_output_0.bin"
         assert output_name("model.om", 2, "txt") == "model_output_2.txt"
-
-    def test_rows_are_those_of_the_last_axis(self):
-        assert read_rows("0.125 1e-05 \n3 -nan \n")[0] == (0.125, 1e-05)
-        assert read_rows(b"1 2 \r\n3 4 \r\n") == ((1.0, 2.0), (3.0, 4.0))
-
-    @pytest.mark.parametrize(
-        ("text", "told"),
-        [
-            ("", "rows of numbers"),
-            ("1 2\n3", "2 values in row 1, as in row 0, found '1: 3'"),
-            ("1 2\n\x01 \x02\n", "int8 and uint8 are written as characters"),
-            ("1 1_0", "numbers in row 0"),
-            (b"1 \xff", "numbers in row 0"),
-        ],
-    )
-    def test_what_cannot_be_read_back_is_told(self, text, told):
-        with pytest.raises(Broken) as raised:
-            read_rows(text)
-        assert told in str(raised.value)

@@ -159,7 +159,7 @@ class TestGoingOn:
     def test_a_folder_of_an_earlier_version_is_left_alone(self, task, tmp_path):
         earlier = json.dumps({"kind": "prepared samples, by python -m harness pack; version 1", "n": 6})
         (tmp_path / MANIFEST).write_text(earlier)
-        with pytest.raises(FileExistsError, match=r"not of the kind .*version 3'; choose a new or an empty folder"):
+        with pytest.raises(FileExistsError, match=r"not of the kind .*version 4'; choose a new or an empty folder"):
             list(pack(Listed(six()), task, PLAN, tmp_path))
         assert listing(tmp_path) == {MANIFEST: earlier.encode()}
 
@@ -172,7 +172,7 @@ class TestGoingOn:
     def test_a_file_that_is_none_of_its_inputs_is_named(self, task, tmp_path):
         list(islice(pack(Listed(six()), task, PLAN, tmp_path), 2))
         (tmp_path / "inputs" / "img_6.bin").write_bytes(b"")
-        with pytest.raises(FileExistsError, match=r"holds img_6.bin, which is none of its inputs"):
+        with pytest.raises(FileExistsError, match=r"holds img_6.bin, which is none of its files"):
             list(pack(Listed(six()), task, PLAN, tmp_path))
 
 

@@ -44,7 +44,7 @@ DAMAGED = {
         r"txt:1: says 'img_0.bin\\t\\r', ",
     ),
     "no text": ("labels.txt", lambda text: "\udcff", "no readable labels file: 'utf-8' codec"),
-    "an earlier kind": (MANIFEST, lambda text: text.replace("version 3", "version 2"), "not of the kind"),
+    "an earlier kind": (MANIFEST, lambda text: text.replace("version 4", "version 3"), "not of the kind"),
     "another layout": (
         MANIFEST,
         lambda text: text.replace("labels.txt of name", "label.txt of name"),
@@ -54,7 +54,7 @@ DAMAGED = {
     "an input less": (
         MANIFEST,
         lambda text: re.sub(r',\s+"[0-9a-f]{64}"\s+\]', "]", text),
-        r"sizes and inputs are \[6, 6, 6, 5\] long, expected 6 of each; pack again",
+        r"sizes, inputs, labels are \[6, 6, 6, 5, 0\] long, expected \[6, 6, 6, 6, 0\]; pack again",
     ),
     "no JSON": (MANIFEST, lambda text: text[:90], "not of the kind"),
     "no end": (MANIFEST, lambda text: text.replace('"samples"', '"sample"'), "not packed to its end"),

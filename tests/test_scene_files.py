@@ -133,7 +133,7 @@ class TestPack:
 
     def test_the_manifest_says_point_and_sizes(self, place, packed):
         found = manifest(packed)
-        assert found["kind"] == "prepared samples, by python -m harness pack; version 3"
+        assert found["kind"] == "prepared samples, by python -m harness pack; version 4"
         assert (found["point"], found["input"]) == (POINT, "float32 [3, 256, 384]")
         assert found["sizes"] == [[320, 480]] * 3 == [list(sample.size) for sample in place.samples(3)]
         assert found["samples"] == ["scenes/img_1.png", "scenes/img_2.png", "scenes/img_3.png"]
@@ -191,7 +191,7 @@ class TestPack:
         status, text = command(name, *asked[name])
         assert status == 1
         assert (
-            f"{packed / MANIFEST}: not of the kind 'prepared samples, by python -m harness pack; version 3'; " in text
+            f"{packed / MANIFEST}: not of the kind 'prepared samples, by python -m harness pack; version 4'; " in text
         )
         assert listing(packed) == before
 

@@ -7,6 +7,8 @@ import onnxruntime
 import pytest
 
 from harness.ascend import msame
+from harness.files.formats import read_items
+from harness.sizes import BATCH, TensorSpec
 from harness.verdict import Refused
 from tests.standin_host import played
 from tests.standin_networks import answer, compile_for, dense, steps
@@ -75,7 +77,8 @@ class TestMsame:
         items[:2].tofile(work / "a.bin")
         done, ran = self.run(work, exact, "--input=a.bin", "--output=out", "--outfmt=TXT")
         msame.check_run(done.lines, done.code)
-        rows = msame.read_rows((work / ran.outputs / "dense_output_0.txt").read_bytes())
+        spec = TensorSpec(name="y", axes=(BATCH, 3), dtype="float32")
+        rows = list(read_items(work / ran.outputs / "dense_output_0.txt", spec, 2))
         np.testing.assert_allclose(rows, answer(items[:2]), rtol=1e-5)
 
     def test_a_folder_is_one_run_a_file(self, work, stepped, items):

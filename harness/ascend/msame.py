@@ -1,4 +1,4 @@
-"""What msame prints and writes: every execution's time, the folder of its outputs, and text files of numbers."""
+"""What msame prints, every execution's time and the folder of its outputs, and how it names these."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ FOLDER = re.compile(r"^(?!\[)\S.*/[0-9]+(?:_[0-9]+)+$")
 SUCCESS = re.compile(r"\[INFO\] (?:pid: ?[0-9]+ )?Execute sample success\b")
 WRITTEN = "[INFO] output data success"
 NO_DEVICE = re.compile(r"open device \S+ failed|SetDevice failed|acl init failed")
-VALUE = re.compile(NUMBER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,27 +94,6 @@ def output_name(file: str, output: int, suffix: str = "bin") -> str:
     """The name of an output for an input file: its name up to the last dot, and the output's number; in runs without
     a folder of inputs, ``file`` is the model."""
     return f"{PurePosixPath(file).stem}_output_{output}.{suffix}"
-
-
-def read_rows(content: str | bytes) -> tuple[tuple[float, ...], ...]:
-    """The numbers of a TXT output: a row for each last axis, in six significant digits, so for a look and not for
-    accuracy. Raises ``Broken`` with row and value where it is no such file: int8 and uint8 are written as raw
-    characters, which cannot be read back."""
-    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    rows: list[tuple[float, ...]] = []
-    for line in text.replace("\r", "\n").split("\n"):
-        values = line.split()
-        wrong = next((value for value in values if not VALUE.fullmatch(value)), None)
-        if wrong is not None:
-            expected = f"numbers in row {len(rows)} of a TXT output (int8 and uint8 are written as characters)"
-            raise unexpected(TOOL, expected, wrong)
-        if values and rows and len(values) != len(rows[0]):
-            raise unexpected(TOOL, f"{len(rows[0])} values in row {len(rows)}, as in row 0", f"{len(values)}: {line}")
-        if values:
-            rows.append(tuple(map(float, values)))
-    if not rows:
-        raise unexpected(TOOL, "rows of numbers in a TXT output", None)
-    return tuple(rows)
 
 
 def _average(name: str, found: tuple[re.Match[str], ...], times: tuple[tuple[str, float], ...]) -> float | None:

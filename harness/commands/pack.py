@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from harness.commands.folders import add_assets, add_models, add_store, assets_of
 from harness.commands.progress import watched
 from harness.datasets import Sample
+from harness.declaration import DeclarationError
 from harness.evaluate import Task
 from harness.files.listing import listing, size_of
 from harness.files.pack import described, item_bytes, pack, write_whole
-from harness.files.packed import INPUTS, Plan
+from harness.files.packed import Plan
 from harness.files.sources import Source, declared_digest, source
 from harness.model import Model
 from harness.registry import choose_model, load_models, resolve
@@ -24,9 +25,11 @@ from harness.workbench import Workbench
 
 TEXT = "prepare samples and write them into a folder, for tools that read files; 'score' judges what they answer"
 DETAIL = (
-    "DIR/inputs gets one file a sample: raw numbers, named as the guide names them, and nothing else; beside it lie "
-    "the labels, as the guide writes them, and pack.json, which 'score' reads. DIR must be new or empty. A pack that "
-    "was interrupted goes on when the same command is given again; other samples never go into a folder that has some. "
+    "A folder in DIR, such as DIR/inputs, gets one file a sample, or a batch where the guide packs whole batches: raw "
+    "numbers, named as the guide names them, and nothing else; beside it lie the labels, as the guide writes them, and "
+    "pack.json, which 'score' reads. A last batch that is not full is filled up with its last sample, which 'score' "
+    "counts once; --drop-last leaves it out, as a guide's script may. DIR must be new or empty. A pack that was "
+    "interrupted goes on when the same command is given again; other samples never go into a folder that has some. "
     "--info is for benchmark.x86_64 and benchmark.aarch64, which take a list (-input_text_path) and no folder: a line "
     "an input, with its path from the folder that FILE lies in. Start the tool in that folder, with FILE's bare name; "
     "to run it on another machine, say --info=DIR/NAME.info and copy all of DIR. Of a folder that is packed already, "
@@ -44,6 +47,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--point", metavar="ID", help="the sizes, such as bs1_736x1280; default: where accuracy is asked"
     )
+    parser.add_argument("--drop-last", action="store_true", help="leave out samples that fill no whole batch")
     parser.add_argument("--info", type=Path, metavar="FILE", help="also list them for benchmark.x86_64; see below")
 
 
@@ -66,19 +70,17 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         with source(bench, model, options.reference, options.data) as found:
             point = model.point(options.point) if options.point else model.judged(found.reference)
             sized = model.at(point)
-            plan = plan_of(sized, found, options.samples, point)
+            plan = plan_of(sized, found, options, point)
             inputs = listing(options.info, options.out, sized, plan.n) if options.info else ""
-            yield f"{model.name} {plan.reference}: {plan.n} of {len(found.reader)} samples of {plan.data}"
+            yield f"{model.name} {plan.reference}: {plan.n} of {len(found.reader)} samples of {_whose(plan)}"
             steps = pack(found.reader, Task.of(sized, found.reference), plan, options.out)
             for _ in watched(steps, plan.n, "packing"):
                 pass
             if told := other_size(model, point, next(found.reader.samples())):
                 yield told
-    spec = sized.inputs[0]
-    size = plan.n * item_bytes(spec) / 1e6
-    yield f"packed {plan.n} files of {described(spec)} into {options.out / INPUTS}, {size:.1f} MB"
+    yield _packed(plan, sized, options.out)
     if options.info:
-        yield _listed(options.info, inputs, spec)
+        yield _listed(options.info, inputs, sized.inputs[0])
     first = ", ".join(model.layout.output.format(i=model.layout.first, k=k) for k in range(len(model.outputs)))
     command = shlex.join(["python", "-m", "harness", "score", model.name, f"--data={options.out}", "--outputs=OUT"])
     yield f"next: run the tool on that folder, so that it writes {first} and so on (.bin, .npy, .txt) into a folder OUT"
@@ -96,21 +98,46 @@ def other_size(model: Model, point: Point, sample: Sample) -> str:
     return f"note: {given}; packed as {point.height} x {point.width}, for --point {point.id}"
 
 
-def plan_of(model: Model, found: Source, samples: int | None, point: Point) -> Plan:
-    """What is to be packed of a source, for a model whose sizes the point has bound."""
-    reader, data = found.reader, found.data
+def plan_of(model: Model, found: Source, options: argparse.Namespace, point: Point) -> Plan:
+    """What is to be packed of a source, for a model whose sizes the point has bound. Raises ``DeclarationError`` where
+    it is asked to drop what fills no batch, but files are of single samples, or nothing would be left."""
+    reader, data, layout = found.reader, found.data, model.layout
+    n, batch = min(len(reader), options.samples or len(reader)), layout.held(point.batch)
+    if options.drop_last and (n < batch or not layout.batched):
+        held = f"{batch} samples a file at {point.id}, and there are {n}" if layout.batched else "one sample a file"
+        raise DeclarationError(f"{model.name}: {held}, nothing to drop; leave out --drop-last")
+    dropped = n % batch if options.drop_last else 0
     return Plan(
         model=model.name,
         reference=found.reference.name,
         data=found.name,
         declared=declared_digest(data) if found.own else None,
         own=found.own,
-        n=min(len(reader), samples or len(reader)),
+        n=n - dropped,
         feed=data.feed or model.feed,
-        input=described(model.inputs[0]),
-        layout=model.layout.told,
+        input=described(model.inputs[0], batch),
+        layout=layout.told,
         point=point.id,
+        batch=batch,
+        dropped=dropped,
     )
+
+
+def _whose(plan: Plan) -> str:
+    """The data set, and how many samples of it are dropped."""
+    if not plan.dropped:
+        return plan.data
+    told = f"{plan.dropped} more fill no batch of {plan.batch} and are dropped"
+    return f"{plan.data}; {told}, so the score will be of {plan.n}, and not complete"
+
+
+def _packed(plan: Plan, model: Model, folder: Path) -> str:
+    """What lies there now."""
+    size = plan.files * plan.batch * item_bytes(model.inputs[0]) / 1e6
+    told = f"packed {plan.files} files of {plan.input} into {folder / model.layout.inputs}, {size:.1f} MB"
+    if not plan.padded:
+        return told
+    return f"{told}; the last is filled up with its last sample, {plan.padded} times more, which 'score' leaves out"
 
 
 def _listed(path: Path, inputs: str, spec: TensorSpec) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 from harness.commands.folders import assets_of
 from harness.commands.pack import add_samples
@@ -16,8 +17,8 @@ from harness.evaluate import Scored, Task, check_outputs
 from harness.files.pack import item_bytes, write_whole
 from harness.files.sources import Truth, truth
 from harness.files.unpack import OutputFolder
-from harness.model import Model
-from harness.questions.accuracy import Judging, write_outcomes
+from harness.model import Model, Precision
+from harness.questions.accuracy import SINGLE, Judging, write_outcomes
 from harness.registry import choose_model, load_models
 from harness.store import Store
 from harness.verdict import Answer, Outcome, Verdict
@@ -34,8 +35,9 @@ STATUS = {
 DETAIL = (
     "Ends with 0 for pass; 1 for fail and broken, and where the command could not be carried out; 2 for wrong usage; "
     "10 for inconclusive, and for skipped because the data is not here: nothing was confirmed, which is no success. "
-    "OUT holds a file for each sample and output, all raw (.bin), NumPy's (.npy) or text (.txt), named as 'pack' says, "
-    "with a sample's outputs all counted from 0 or all from 1 (benchmark.x86_64), or as msame does."
+    "OUT holds a file for each file of inputs and each output, all raw (.bin), NumPy's (.npy) or text (.txt), named as "
+    "'pack' says, with outputs all counted from 0 or all from 1 (benchmark.x86_64), or as msame does. Where a model "
+    "gives int64, files may hold int32 or whole float32; it is said which they do."
 )
 MOST_AT_ONCE = 256
 MOST_BYTES = 1 << 24
@@ -44,11 +46,13 @@ MOST_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is judged: a folder of outputs, read by its inventory, against the truth; the model's sizes are bound."""
+    """What is judged: a folder of outputs, read by its inventory, against the truth; the model's sizes are bound.
+    ``precision`` is what they were computed in."""
 
     model: Model
     truth: Truth
     outputs: OutputFolder
+    precision: str = SINGLE
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +61,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="name of a declaration, such as crnn")
     parser.add_argument("--outputs", type=Path, required=True, metavar="OUT", help="the folder that the tool wrote")
     add_samples(parser, "a folder that 'pack' wrote, or another data set")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default=SINGLE,
+        help="what the outputs were computed in: claims that name one are judged in theirs; default %(default)s",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write verdict and figures as JSON")
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="also write a JSON line a sample, as a run does")
 
@@ -64,18 +74,20 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Generator[str, None, int]:
     """Says what is judged and how it came out; returns the status of the verdict."""
     model = choose_model(load_models(options.models), options.model)
-    about: dict[str, str | int | bool] = {"model": model.name, "outputs": str(options.outputs)}
+    about: dict[str, object] = {"model": model.name, "outputs": str(options.outputs)}
     with TemporaryDirectory() as scratch:
         bench = Workbench(Store(options.store), assets_of(options), Path(scratch))
         try:
             found = truth(bench, model, options.reference, options.data)
             about |= {"reference": found.reference.name, "data": found.data, "own": found.own, "n": len(found.samples)}
             yield _headline(model, found)
-            sized = model.at(found.point)
-            outputs = OutputFolder(options.outputs, sized, [sample.id for sample in found.samples])
-            answer = score(Scoring(sized, found, outputs), bench.kept("outcomes.jsonl"))
-            about |= {"format": outputs.suffix, "counted_from": outputs.counted_from}
-            yield f"read {outputs.suffix} files of {len(found.samples)} samples from {options.outputs}, {outputs.told}"
+            sized = model.answering(found.reference).at(found.point)
+            held = model.layout.held(found.point.batch)
+            outputs = OutputFolder(options.outputs, sized, [sample.id for sample in found.samples], held=held)
+            answer = score(Scoring(sized, found, outputs, options.precision), bench.kept("outcomes.jsonl"))
+            about |= {"format": outputs.suffix, "counted_from": outputs.counted_from, "types": outputs.types}
+            told = f"{outputs.told}{_types(outputs.types)}"
+            yield f"read {outputs.suffix} files of {len(found.samples)} samples from {options.outputs}, {told}"
         except Outcome as outcome:
             answer = Answer(verdict=outcome.verdict, line=str(outcome))
         yield f"{answer.verdict}: {answer.line}"
@@ -96,7 +108,8 @@ def score(asked: Scoring, outcomes: Path) -> Answer:
     reference = found.reference if found.own else replace(found.reference, claims=(), golden=None)
     task = Task.of(model, reference)
     scored = write_outcomes(watched(_scored(asked, task), len(found.samples), "scoring"), outcomes, task.metric)
-    answer = Judging(reference, task.metric, whole=found.complete).answer(scored, outcomes)
+    judging = Judging(reference, task.metric, whole=found.complete, precision=asked.precision)
+    answer = judging.answer(scored, outcomes)
     if found.own:
         return answer
     return replace(answer, line=f"these are not the samples of {found.reference.name}'s claims; {answer.line}")
@@ -115,7 +128,13 @@ def _scored(asked: Scoring, task: Task) -> Iterator[Scored]:
 def _headline(model: Model, found: Truth) -> str:
     whose = "all of the reference's own" if found.complete else "a part of the reference's own"
     whose = whose if found.own else "not the reference's own"
-    return f"{model.name} {found.reference.name}: {len(found.samples)} samples of {found.data}, {whose}"
+    dropped = f"; {found.dropped} more were dropped when they were packed" if found.dropped else ""
+    return f"{model.name} {found.reference.name}: {len(found.samples)} samples of {found.data}, {whose}{dropped}"
+
+
+def _types(found: Mapping[str, Sequence[str]]) -> str:
+    """``; output is float32 there``."""
+    return "".join(f"; {name} is whole {' and '.join(types)} there" for name, types in found.items())
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,9 +1,10 @@
 """Files in: prepared samples in a folder, as the guides' preprocessing leaves them for tools that read files.
 
-``inputs/`` holds one file a sample and nothing else, because msame takes every file of a folder for an input: raw
-little-endian numbers in C order, without header (or NumPy's format, where a guide saves that), named and numbered as
-the model's layout says. The labels file has a line a sample. ``pack.json`` says which samples these are, and is whole
-only when all the rest is.
+The folder of inputs holds one file a sample, or a batch, and nothing else, because msame takes every file of a folder
+for an input: raw little-endian numbers in C order, without header (or NumPy's format, where a guide saves that), named
+and numbered as the model's layout says. A last batch that is not full has its last sample again until it is. The labels
+file has a line a sample, or labels are files as the inputs are. ``pack.json`` says which samples these are, and is
+whole only when all the rest is.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import chain, islice
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from harness.datasets import DataError, DataSetReader, Sample
+from harness.declaration import DeclarationError
 from harness.evaluate import Prepared, Task
-from harness.files.packed import INPUTS, KIND, MANIFEST, Plan, digest_of, plan_in, read_manifest
+from harness.files.labels import stored_label
+from harness.files.packed import KIND, MANIFEST, Plan, digest_of, plan_in, read_manifest, span
 from harness.layout import FileLayout
 from harness.sizes import TensorSpec
 from harness.store import file_digest
 from harness.verdict import Refused
 
 NPY = ".npy"
+
+Piece = tuple[Sample | None, memoryview | bytes]
+"""A part of a file, and the sample whose own it is."""
 
 
 def pack(reader: DataSetReader, task: Task, plan: Plan, folder: Path) -> Iterator[int]:
@@ -39,57 +47,48 @@ def pack(reader: DataSetReader, task: Task, plan: Plan, folder: Path) -> Iterato
     and the last of them are what would be written now, and where the folder was whole before, all are what it says.
     Raises ``FileExistsError`` where it holds anything else.
     """
-    spec, layout = task.model.inputs[0], task.model.layout
-    done = _begun(folder, plan, spec, layout)
-    _compare(reader, task, folder, {0, done - 1} if done else set())
-    known = read_manifest(folder).get("inputs")
-    before = known if isinstance(known, list) and len(known) == plan.n else [None] * plan.n
-    taken: list[Sample] = []
-    inputs: list[str] = []
-    for place, sample in enumerate(islice(reader.samples(), plan.n)):
-        _check_truth(sample)
-        path = folder / INPUTS / layout.file(place)
-        if place >= done:
-            content = stored(task.prepare(sample), spec, layout)
-            path.write_bytes(content)
-            inputs.append(hashlib.sha256(content).hexdigest())
-        else:
-            inputs.append(_kept(path, sample, before[place]))
-        taken.append(replace(sample, content=b""))
-        yield place + 1
-    if len(taken) != plan.n:
-        raise DataError(f"{plan.data}: gives {len(taken)} samples, announced were {plan.n}")
-    _finish(folder, plan, layout, taken, inputs)
+    packing = _Packing(task, plan, folder)
+    done = packing.begin()
+    for number in {0, done - 1} if done else ():
+        packing.compare(number, list(islice(reader.samples(number * plan.batch), plan.held(number))))
+    samples = islice(reader.samples(), plan.n)
+    for number in range(plan.files):
+        group = list(islice(samples, plan.batch))
+        if len(group) < plan.held(number):
+            given = number * plan.batch + len(group)
+            raise DataError(f"{plan.data}: gives {given} samples, announced were {plan.n}")
+        yield from packing.keep(number, group) if number < done else packing.write(number, group)
+    packing.finish()
 
 
-def raw(item: Prepared, spec: TensorSpec) -> bytes:
+def raw(item: Prepared, spec: TensorSpec) -> NDArray[Any]:
     """One item's numbers as a tool reads them. Raises ``Refused`` where they are not what the model takes: such tools
     compare sizes at most, and would run on anything."""
     value: NDArray[Any] = np.asarray(item.value)
     if value.shape != spec.item or value.dtype.name != spec.dtype:
         found = f"{value.dtype.name} {list(value.shape)}"
         raise Refused(f"{item.id}: prepared as {found}, the input {spec.name} takes {described(spec)}")
-    return value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+    return np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
 
 
-def stored(item: Prepared, spec: TensorSpec, layout: FileLayout) -> bytes:
-    """The content of one item's file: raw numbers; NumPy's format, a batch of one, where the layout says ``.npy``."""
-    content = raw(item, spec)
-    if not layout.input.endswith(NPY):
-        return content
+def header(spec: TensorSpec, layout: FileLayout, batch: int) -> bytes:
+    """What stands before the numbers of a file: nothing, or NumPy's header where the layout says ``.npy``."""
     file = io.BytesIO()
-    np.save(file, np.frombuffer(content, np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape(1)))
+    if layout.input.endswith(NPY):
+        kind = np.dtype(spec.dtype).newbyteorder("<").str
+        said = {"descr": kind, "fortran_order": False, "shape": spec.shape(batch)}
+        npy_format.write_array_header_1_0(file, said)
     return file.getvalue()
 
 
-def stored_bytes(spec: TensorSpec, layout: FileLayout) -> int:
-    """The size of one item's file in bytes."""
-    return len(stored(Prepared("", np.zeros(spec.item, spec.dtype)), spec, layout))
+def stored(item: Prepared, spec: TensorSpec, layout: FileLayout) -> bytes:
+    """The content of a file of one item."""
+    return header(spec, layout, 1) + raw(item, spec).tobytes()
 
 
-def described(spec: TensorSpec) -> str:
-    """``float32 [1, 32, 100]``: what one item is."""
-    return f"{spec.dtype} {list(spec.item)}"
+def described(spec: TensorSpec, count: int = 1) -> str:
+    """``float32 [1, 32, 100]``: what one item is, or ``count`` of them."""
+    return f"{spec.dtype} {list(spec.item if count == 1 else spec.shape(count))}"
 
 
 def item_bytes(spec: TensorSpec) -> int:
@@ -104,8 +103,129 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _begun(folder: Path, plan: Plan, spec: TensorSpec, layout: FileLayout) -> int:
-    """How many whole files the folder has of this very plan. Raises ``FileExistsError`` where it has anything else."""
+class _Packing:
+    """A folder on its way to be whole: the files of a plan, numbered from 0, and the samples that were taken."""
+
+    def __init__(self, task: Task, plan: Plan, folder: Path) -> None:
+        self._task, self._plan, self._folder = task, plan, folder
+        self._spec, self._layout = task.model.inputs[0], task.model.layout
+        if plan.batch > 1 and self._spec.batch_axis:
+            raise DeclarationError(f"{self._spec.name}: its batch axis must be the first, as files hold whole batches")
+        self._header = header(self._spec, self._layout, plan.batch)
+        numbers = range(plan.files)
+        self._inputs = [folder / self._layout.inputs / self._layout.file(number) for number in numbers]
+        self._labels = [folder / self._layout.label(number) for number in numbers if self._layout.labels_by_file]
+        self._known: dict[Path, str] = {}
+        self._digests: dict[Path, str] = {}
+        self._taken: list[Sample] = []
+
+    def begin(self) -> int:
+        """How many whole files the folder has of this very plan. Raises ``FileExistsError`` where it has anything
+        else."""
+        manifest = _claim(self._folder, self._plan)
+        for name, paths in (("inputs", self._inputs), ("labels", self._labels)):
+            self._known.update(zip(paths, manifest.get(name) or (), strict=False))
+        sizes = {**_sizes(self._inputs), **_sizes(self._labels)}
+        whole = len(self._header) + self._plan.batch * item_bytes(self._spec)
+        # Labels are written before inputs, so those of inputs that are whole need only be there.
+        places = (place for place, path in enumerate(self._inputs) if sizes.get(path) != whole)
+        missing = (place for place, path in enumerate(self._labels) if path not in sizes)
+        return min(next(places, self._plan.files), next(missing, self._plan.files))
+
+    def compare(self, number: int, samples: Sequence[Sample]) -> None:
+        """Raises ``FileExistsError`` where files of this number would be written otherwise now: by other code or
+        data."""
+        for path, pieces in self._files(number, samples):
+            digest = hashlib.sha256()
+            for _, piece in pieces:
+                digest.update(piece)
+            if file_digest(path) != digest.hexdigest():
+                whose = span([sample.id for sample in samples])
+                told = f"begun with other code or data, {whose} is prepared otherwise now"
+                raise FileExistsError(f"{path}: {told}; choose a new folder")
+
+    def write(self, number: int, samples: Sequence[Sample]) -> Iterator[int]:
+        """The count of samples after each that was written; at the end their files are whole."""
+        *labels, (path, pieces) = self._files(number, samples)
+        for each in labels:
+            deque(self._written(*each), 0)
+        for sample in self._written(path, pieces):
+            yield self._take(sample)
+
+    def keep(self, number: int, samples: Sequence[Sample]) -> Iterator[int]:
+        """The count of samples after each whose files stay. Raises ``FileExistsError`` where one is not the file that
+        was packed."""
+        for sample in samples:
+            yield self._take(sample)
+        for path, _ in self._files(number, samples):
+            self._digests[path] = file_digest(path)
+            if self._known.get(path, self._digests[path]) != self._digests[path]:
+                whose = span([sample.id for sample in samples])
+                raise FileExistsError(f"{path}: holds not what was packed for {whose}; choose a new folder")
+
+    def finish(self) -> None:
+        """Writes what there is once: a manifest with samples says that all the rest is there."""
+        if not self._labels:
+            lines = [f"{self._layout.line(place, sample.truth)}\n" for place, sample in enumerate(self._taken)]
+            write_whole(self._folder / self._layout.labels, "".join(lines))
+        manifest = {
+            "kind": KIND,
+            **asdict(self._plan),
+            "digest": digest_of(self._taken),
+            "samples": [sample.id for sample in self._taken],
+            "truths": [sample.truth for sample in self._taken],
+            "sizes": [sample.size for sample in self._taken],
+            "inputs": [self._digests[path] for path in self._inputs],
+            "labels": [self._digests[path] for path in self._labels],
+        }
+        write_whole(self._folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+    def _files(self, number: int, samples: Sequence[Sample]) -> list[tuple[Path, Iterator[Piece]]]:
+        """The files of a number, labels first, and what they hold."""
+        labels = [(path, self._filled(samples, stored_label)) for path in self._labels[number : number + 1]]
+        return [*labels, (self._inputs[number], self._filled(samples, self._raw, self._header))]
+
+    def _filled(
+        self, samples: Sequence[Sample], make: Callable[[Sample], NDArray[Any]], beginning: bytes = b""
+    ) -> Iterator[Piece]:
+        """What is made of each sample, with it; without one what stands before the first, and what is made of the last
+        one again until the batch is full."""
+        for place, sample in enumerate(samples):
+            made = make(sample).data
+            if place == 0:
+                yield None, beginning
+            yield sample, made
+        for _ in range(self._plan.batch - len(samples)):
+            yield None, made
+
+    def _raw(self, sample: Sample) -> NDArray[Any]:
+        return raw(self._task.prepare(sample), self._spec)
+
+    def _written(self, path: Path, pieces: Iterator[Piece]) -> Iterator[Sample]:
+        """Each sample once it is written; then the file is whole. Of what cannot be prepared there is none."""
+        digest = hashlib.sha256()
+        pieces = chain([next(pieces)], pieces)
+        with path.open("wb") as file:
+            for sample, piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+                if sample is not None:
+                    yield sample
+        self._digests[path] = digest.hexdigest()
+
+    def _take(self, sample: Sample) -> int:
+        """How many samples were taken with this one. Raises ``DataError`` where no line can hold its truth."""
+        if not self._labels and sample.label is not None:
+            raise DataError(f"{sample.id}: a class for each pixel fits into no line; declare a file of labels an input")
+        if not self._labels and ("\n" in sample.truth or "\r" in sample.truth):
+            told = f"its truth {sample.truth[:40]!r} holds a line break"
+            raise DataError(f"{sample.id}: {told}, which no labels file can")
+        self._taken.append(replace(sample, content=b""))
+        return len(self._taken)
+
+
+def _claim(folder: Path, plan: Plan) -> dict[str, Any]:
+    """The manifest of a folder that is this plan's. Raises ``FileExistsError`` where it holds anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     # A pack that was killed at its very beginning leaves a hidden part of the manifest.
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -113,59 +233,24 @@ def _begun(folder: Path, plan: Plan, spec: TensorSpec, layout: FileLayout) -> in
         raise FileExistsError(f"{folder}: not empty, it holds {found[0]}; choose a new or an empty folder")
     if not found:
         write_whole(folder / MANIFEST, json.dumps({"kind": KIND, **asdict(plan)}, indent=1) + "\n")
-    before = plan_in(read_manifest(folder))
+    manifest = read_manifest(folder)
+    before = plan_in(manifest)
     if before is None:
         raise FileExistsError(f"{folder / MANIFEST}: not of the kind {KIND!r}; choose a new or an empty folder")
     if before != plan:
         old, new = asdict(before), asdict(plan)
         told = ", ".join(f"{name} {old[name]}, now {new[name]}" for name in new if old[name] != new[name])
         raise FileExistsError(f"{folder}: packed from something else ({told}); choose a new or an empty folder")
-    inputs = folder / INPUTS
-    inputs.mkdir(exist_ok=True)
-    sizes = {path.name: path.stat().st_size for path in inputs.iterdir()}
-    names = [layout.file(place) for place in range(plan.n)]
-    if strange := sorted(set(sizes).difference(names)):
-        raise FileExistsError(f"{inputs}: holds {strange[0]}, which is none of its inputs; choose a new folder")
-    whole = stored_bytes(spec, layout)
-    return next((place for place, name in enumerate(names) if sizes.get(name) != whole), plan.n)
+    return manifest
 
 
-def _compare(reader: DataSetReader, task: Task, folder: Path, places: set[int]) -> None:
-    """Raises ``FileExistsError`` where one of these samples would be written otherwise now: by other code or data."""
-    for place in places:
-        path = folder / INPUTS / task.model.layout.file(place)
-        sample = next(reader.samples(place))
-        if path.read_bytes() != stored(task.prepare(sample), task.model.inputs[0], task.model.layout):
-            raise FileExistsError(
-                f"{path}: begun with other code or data, {sample.id} is prepared otherwise now; choose a new folder"
-            )
-
-
-def _kept(path: Path, sample: Sample, packed: str | None) -> str:
-    """The digest of an input file that stays. Raises ``FileExistsError`` where it is not the one packed before."""
-    found = file_digest(path)
-    if packed is not None and found != packed:
-        raise FileExistsError(f"{path}: holds not what was packed for {sample.id}; choose a new folder")
+def _sizes(paths: Sequence[Path]) -> dict[Path, int]:
+    """The sizes of those files of one folder that are there. Raises ``FileExistsError`` where it holds others."""
+    if not paths:
+        return {}
+    folder = paths[0].parent
+    folder.mkdir(exist_ok=True)
+    found = {path: path.stat().st_size for path in folder.iterdir()}
+    if strange := sorted(path.name for path in found.keys() - set(paths)):
+        raise FileExistsError(f"{folder}: holds {strange[0]}, which is none of its files; choose a new folder")
     return found
-
-
-def _check_truth(sample: Sample) -> None:
-    """Raises ``DataError`` where a truth cannot stand in a line."""
-    if "\n" in sample.truth or "\r" in sample.truth:
-        raise DataError(f"{sample.id}: its truth {sample.truth[:40]!r} holds a line break, which no labels file can")
-
-
-def _finish(folder: Path, plan: Plan, layout: FileLayout, samples: list[Sample], inputs: list[str]) -> None:
-    """Writes labels and manifest, in this order: a manifest with samples says that all the rest is there."""
-    lines = [f"{layout.line(place, sample.truth)}\n" for place, sample in enumerate(samples)]
-    write_whole(folder / layout.labels, "".join(lines))
-    manifest = {
-        "kind": KIND,
-        **asdict(plan),
-        "digest": digest_of(samples),
-        "samples": [sample.id for sample in samples],
-        "truths": [sample.truth for sample in samples],
-        "sizes": [sample.size for sample in samples],
-        "inputs": inputs,
-    }
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")

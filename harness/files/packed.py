@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.datasets import DataError, Sample
+from harness.files.labels import with_labels
 from harness.layout import FileLayout
 from harness.store import file_digest
 
 MANIFEST = "pack.json"
-INPUTS = "inputs"
-KIND = "prepared samples, by python -m harness pack; version 3"
+KIND = "prepared samples, by python -m harness pack; version 4"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Plan:
 
     ``declared`` is the digest that the declaration names for the data set, ``own`` whether the samples come from the
     reference's own data set, ``n`` how many of them are packed; ``input`` is what one file holds, ``layout`` how files
-    and labels are written, ``point`` the id of the one that binds its sizes.
+    and labels are written, ``point`` the id of the one that binds its sizes. ``batch`` is how many samples a file
+    holds, and ``dropped`` how many were left out at the end, because they fill none.
     """
 
     model: str
@@ -37,11 +38,28 @@ class Plan:
     input: str
     layout: str
     point: str
+    batch: int = 1
+    dropped: int = 0
+
+    @property
+    def files(self) -> int:
+        """How many files the inputs are."""
+        return -(-self.n // self.batch)
+
+    @property
+    def padded(self) -> int:
+        """How often the last sample is there again, to fill its file."""
+        return self.files * self.batch - self.n
+
+    def held(self, number: int) -> int:
+        """How many samples the file of a number holds, each of them once."""
+        return min(self.batch, self.n - number * self.batch)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A whole packed folder: its plan, and its samples with ids and truths, without content."""
+    """A whole packed folder: its plan, and its samples with ids and truths, without content; labels of pixels are read
+    when they are asked for."""
 
     plan: Plan
     samples: tuple[Sample, ...]
@@ -51,8 +69,8 @@ def read_packed(folder: Path, layout: FileLayout) -> Packed:
     """What ``pack`` left in a folder, truths as the data set has them, also where the labels file has them in lower
     case.
 
-    Raises ``DataError`` where the folder is not whole or of another layout, where a line of its labels is not the one
-    packed, or an input file holds something else; input files may be gone once the tool has run.
+    Raises ``DataError`` where the folder is not whole or of another layout, where labels are not those packed, or an
+    input file holds something else; input files may be gone once the tool has run.
     """
     plan = read_plan(folder)
     if plan.layout != layout.told:
@@ -62,9 +80,17 @@ def read_packed(folder: Path, layout: FileLayout) -> Packed:
     manifest = read_manifest(folder)
     if not isinstance(manifest.get("samples"), list):
         raise DataError(f"{folder}: not packed to its end; give the same pack command again, it goes on")
-    samples = _samples(folder / MANIFEST, manifest, plan)
-    _check_labels(folder / layout.labels, samples, layout)
-    _check_inputs(folder / INPUTS, samples, manifest["inputs"], layout)
+    samples = _samples(folder / MANIFEST, manifest, plan, layout)
+    ids = [sample.id for sample in samples]
+    spans = [span(ids[start : start + plan.batch]) for start in range(0, plan.n, plan.batch)]
+    if layout.labels_by_file:
+        paths = [folder / layout.label(number) for number in range(plan.files)]
+        _check_files(paths, manifest["labels"], spans, may_be_gone=False)
+        samples = tuple(with_labels(samples, paths, plan.batch))
+    else:
+        _check_labels(folder / layout.labels, samples, layout)
+    inputs = [folder / layout.inputs / layout.file(number) for number in range(plan.files)]
+    _check_files(inputs, manifest["inputs"], spans, may_be_gone=True)
     return Packed(plan, samples)
 
 
@@ -103,13 +129,23 @@ def digest_of(samples: Iterable[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _samples(path: Path, manifest: Mapping[str, Any], plan: Plan) -> tuple[Sample, ...]:
+def span(ids: Sequence[str]) -> str:
+    """``set/4``, or ``set/4 to set/7``: the samples of one file."""
+    return ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
+
+
+def _samples(path: Path, manifest: Mapping[str, Any], plan: Plan, layout: FileLayout) -> tuple[Sample, ...]:
     """The samples of a manifest. Raises ``DataError`` where they are not those that it was written with."""
-    lists = [manifest.get(name) for name in ("samples", "truths", "sizes", "inputs")]
+    expected = {
+        **dict.fromkeys(("samples", "truths", "sizes"), plan.n),
+        "inputs": plan.files,
+        "labels": plan.files if layout.labels_by_file else 0,
+    }
+    lists = [manifest.get(name) for name in expected]
     lengths = [len(each) if isinstance(each, list) else None for each in lists]
-    if lengths != [plan.n] * 4:
-        told = "samples, truths, sizes and inputs"
-        raise DataError(f"{path}: {told} are {lengths} long, expected {plan.n} of each; pack again")
+    if lengths != list(expected.values()):
+        told = f"{', '.join(expected)} are {lengths} long, expected {list(expected.values())}"
+        raise DataError(f"{path}: {told}; pack again")
     samples = tuple(
         Sample(name, b"", truth, tuple(size) if isinstance(size, list) else None)
         for name, truth, size in zip(*lists[:3], strict=True)
@@ -138,15 +174,16 @@ def _check_labels(path: Path, samples: Sequence[Sample], layout: FileLayout) -> 
             raise DataError(f"{path}:{place + 1}: says {line!r}, packed for {sample.id} was {expected!r}; pack again")
 
 
-def _check_inputs(folder: Path, samples: Sequence[Sample], packed: Sequence[str], layout: FileLayout) -> None:
-    """Raises ``DataError`` naming the first input file that is there, but holds something else than was packed."""
+def _check_files(paths: Sequence[Path], packed: Sequence[str], spans: Sequence[str], *, may_be_gone: bool) -> None:
+    """Raises ``DataError`` naming the first file that holds something else than was packed."""
     places = {digest: place for place, digest in enumerate(packed)}
-    for place, sample in enumerate(samples):
-        path = folder / layout.file(place)
+    for path, digest, told in zip(paths, packed, spans, strict=True):
         try:
             found = file_digest(path)
-        except FileNotFoundError:
-            continue
-        if found != packed[place]:
-            whose = f" but what was packed for {samples[places[found]].id}" if found in places else ""
-            raise DataError(f"{path}: holds not what was packed for {sample.id}{whose}; pack again into a new folder")
+        except FileNotFoundError as error:
+            if may_be_gone:
+                continue
+            raise DataError(f"{path}: not there, packed for {told}; pack again into a new folder") from error
+        if found != digest:
+            whose = f" but what was packed for {spans[places[found]]}" if found in places else ""
+            raise DataError(f"{path}: holds not what was packed for {told}{whose}; pack again into a new folder")

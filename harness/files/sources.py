@@ -35,7 +35,7 @@ class Truth:
     """What outputs are judged by: samples with ids and truths, of what they are, and for which reference.
 
     ``own`` where they are of the reference's own data set, ``complete`` where they are all of it. ``point`` binds the
-    sizes of what they were made into.
+    sizes of what they were made into, ``dropped`` is how many more there were, which filled no batch.
     """
 
     reference: Reference
@@ -44,6 +44,7 @@ class Truth:
     own: bool
     complete: bool
     point: Point
+    dropped: int = 0
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def _packed(bench: Workbench, model: Model, name: str | None, folder: Path) -> T
     reference, point = model.reference(plan.reference), model.point(plan.point)
     data = reference.data
     if data is None or not plan.own or (data.name, declared_digest(data)) != (plan.data, plan.declared):
-        return Truth(reference, plan.data, packed.samples, own=False, complete=False, point=point)
+        return Truth(reference, plan.data, packed.samples, own=False, complete=False, point=point, dropped=plan.dropped)
     try:
         # Ids and truths are compared, which every Pillow draws alike.
         with bench.data(data, exact=False) as reader:
@@ -106,7 +107,7 @@ def _packed(bench: Workbench, model: Model, name: str | None, folder: Path) -> T
     except Absent:  # on another machine than the one that packed, the manifest is what there is
         pass
     complete = _is_whole(data, packed.samples)
-    return Truth(reference, plan.data, packed.samples, own=True, complete=complete, point=point)
+    return Truth(reference, plan.data, packed.samples, own=True, complete=complete, point=point, dropped=plan.dropped)
 
 
 def _compare(folder: Path, samples: tuple[Sample, ...], reader: DataSetReader) -> None:

@@ -1,7 +1,8 @@
 """Files out: what somebody else's tool wrote for packed samples, read back and checked file by file.
 
-A folder holds one file for each sample and output of the model, all in one format: raw numbers (``.bin``), NumPy's
-(``.npy``) or text (``.txt``). Whatever is not as expected is named, with what was found, before anything is scored.
+A folder holds one file for each sample, or batch, and output of the model, all in one format: raw numbers (``.bin``),
+NumPy's (``.npy``) or text (``.txt``). Whatever is not as expected is named, with what was found, before anything is
+scored; what only shows inside a file, before anything is said of the score.
 
 What no file says cannot be checked. Raw numbers are known by their count alone: as many numbers in another order, or
 the output of another sample, are read as they lie, and show in the accuracy, or in goldens where a reference has them.
@@ -10,8 +11,9 @@ the output of another sample, are read as they lie, and show in the accuracy, or
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backends import Outputs
-from harness.files.formats import READERS, SIZE, Misfit
-from harness.files.pack import described, item_bytes
+from harness.files.formats import READERS, SIZE, Misfit, as_declared, other_size, read_items, sizes_of, suffix_of
+from harness.files.packed import span
 from harness.model import Model
+from harness.sizes import TensorSpec
 from harness.verdict import Broken, Refused
 
 NAMED = 3
@@ -62,32 +65,43 @@ class Faults:
 
 
 class OutputFolder:
-    """A folder with the outputs of a model for samples numbered from ``first`` on; ``ids`` are the samples'.
+    """A folder with the outputs of a model for samples, ``held`` of them a file; ``ids`` are the samples'.
 
     Names are those of the model's layout, with outputs counted from 0 or all from 1, or msame's (the input's name,
-    ``_output_``, k from 0), in upper or lower case; without ``first``, samples are numbered as in the layout. Raises
-    ``Refused`` where files are missing, unexpected, there twice, counted both ways, in several formats, or of another
-    size; ``Broken`` where the folder cannot be read.
+    ``_output_``, k from 0), in upper or lower case; without ``first``, files are numbered as in the layout. What a last
+    file holds beyond the samples is left out. Raises ``Refused`` where files are missing, unexpected, there twice,
+    counted both ways, in several formats, or of another size; ``Broken`` where the folder cannot be read.
     """
 
-    def __init__(self, folder: Path, model: Model, ids: Sequence[str], first: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, model: Model, ids: Sequence[str], *, first: int | None = None, held: int = 1
+    ) -> None:
         self._folder = folder
         self._model = model
         self._ids = ids
+        self._held = held
         self._first = model.layout.first if first is None else first
+        self._count = -(-len(ids) // held)
         self._outputs = len(model.outputs)
-        self._sizes = [item_bytes(spec) for spec in model.outputs]
+        self._sizes = [sizes_of(spec, held) for spec in model.outputs]
+        self._types: dict[str, set[str]] = {}
         entries = _entries(folder)
         self.counted_from = self._counted_from(entries)
         """The number of the first output in the names of all files."""
         self._files = self._inventory(entries)
-        self.suffix = _suffix(self._files[0])
+        self.suffix = suffix_of(self._files[0])
         """The format of all files."""
 
     @property
     def told(self) -> str:
         """``test_1_0 to test_8_0``: the names of the first file and the last, without suffix."""
-        return f"{self._name(0, 0)} to {self._name(len(self._ids) - 1, self._outputs - 1)}"
+        return f"{self._name(0, 0)} to {self._name(self._count - 1, self._outputs - 1)}"
+
+    @property
+    def types(self) -> Mapping[str, Sequence[str]]:
+        """Of each output that has whole numbers of other types than the declared, as far as it is read: these types.
+        What is all zeros tells none."""
+        return {name: sorted(types) for name, types in self._types.items()}
 
     def batches(self, size: int) -> Iterator[Outputs]:
         """The outputs of ``size`` samples after the other, the last of fewer, each as the model declares it.
@@ -96,29 +110,54 @@ class OutputFolder:
         format, of another type, shape or size, NaN or infinite.
         """
         faults = self._faults()
+        items = [self._items(k, faults) for k in range(self._outputs)]
         for start in range(0, len(self._ids), size):
-            numbers = range(start, min(start + size, len(self._ids)))
-            values = {spec.name: self._block(numbers, k, faults) for k, spec in enumerate(self._model.outputs)}
+            ids = self._ids[start : start + size]
+            values = {
+                spec.name: self._block(range(start, start + len(ids)), k, items[k], faults)
+                for k, spec in enumerate(self._model.outputs)
+            }
             if not faults:
-                yield Outputs(tuple(self._ids[start : numbers.stop]), values)
+                yield Outputs(tuple(ids), values)
+        for each in items:
+            deque(each, 0)  # what stands behind the last sample in its file
         faults.settle()
 
-    def _block(self, numbers: range, k: int, faults: Faults) -> NDArray[Any]:
+    def _items(self, k: int, faults: Faults) -> Iterator[NDArray[Any]]:
+        """The k-th output of each sample, in order; zeros for one that cannot be read."""
+        spec = self._model.outputs[k]
+        for number in range(self._count):
+            name, ids = self._files[number * self._outputs + k], self._ids_of(number)
+            left = len(ids)
+            try:
+                for item in read_items(f"{self._folder}/{name}", spec, self._held):
+                    if left:
+                        value = self._declared(item, spec)
+                        left -= 1
+                        yield value
+            except Misfit as misfit:
+                faults.add(misfit.kind, f"{name} of {span(ids)} {misfit}")
+            except OSError as error:
+                raise Broken(f"{self._folder}/{name}: cannot be read: {error.strerror}") from error
+            for _ in range(left):
+                yield np.zeros(spec.item, spec.dtype)
+
+    def _declared(self, item: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+        """An item in the declared type; notes the one that it has."""
+        value = as_declared(item, spec)
+        if value is not item and item.dtype.name != spec.dtype and item.any():
+            self._types.setdefault(spec.name, set()).add(item.dtype.name)
+        return value
+
+    def _block(self, numbers: range, k: int, items: Iterator[NDArray[Any]], faults: Faults) -> NDArray[Any]:
         """The k-th output of consecutive samples, stacked along its batch axis."""
         spec = self._model.outputs[k]
-        read = READERS[self.suffix]
-        block = np.zeros((len(numbers), *spec.item), spec.dtype)
-        for row, number in enumerate(numbers):
-            name = self._files[number * self._outputs + k]
-            try:
-                block[row] = read(_content(self._folder, name), spec)
-            except Misfit as misfit:
-                faults.add(misfit.kind, f"{name} of {self._ids[number]} {misfit}")
+        block = np.stack(list(islice(items, len(numbers))))
         if block.dtype.kind == "f":
             finite = np.isfinite(block).reshape(len(numbers), -1)
             for bad_row in np.flatnonzero(~finite.all(axis=1)).tolist():
                 number = numbers[bad_row]
-                name = f"{self._files[number * self._outputs + k]} of {self._ids[number]}"
+                name = f"{self._files[number // self._held * self._outputs + k]} of {self._ids[number]}"
                 bad = finite.shape[1] - int(finite[bad_row].sum())
                 faults.add("not finite", f"{name} holds {bad} of {finite.shape[1]} numbers that are NaN or infinite")
         return np.ascontiguousarray(np.moveaxis(block, 0, spec.batch_axis))
@@ -142,7 +181,7 @@ class OutputFolder:
         return 1 if one else 0
 
     def _inventory(self, entries: Sequence[os.DirEntry[str]]) -> list[str]:
-        """The file of each output of each sample, in order, after one look at the folder."""
+        """The file of each output of each sample or batch, in order, after one look at the folder."""
         places = self._places(self.counted_from)
         found: dict[int, list[os.DirEntry[str]]] = {}
         faults = self._faults()
@@ -152,9 +191,9 @@ class OutputFolder:
                 found.setdefault(place, []).append(entry)
             elif not entry.name.startswith(".") and entry.name not in LEFT_BY_TOOLS:
                 faults.add("unexpected", f"{entry.name} (a folder; are they in it?)" if entry.is_dir() else entry.name)
-        formats = Counter(_suffix(entry.name) for entries in found.values() for entry in entries)
+        formats = Counter(suffix_of(entry.name) for entries in found.values() for entry in entries)
         usual = formats.most_common(1)[0][0] if formats else ""
-        for place in range(len(self._ids) * self._outputs):
+        for place in range(self._count * self._outputs):
             self._check(place, found.get(place, []), usual, faults)
         faults.settle()
         return [found[place][0].name for place in range(len(found))]
@@ -162,23 +201,22 @@ class OutputFolder:
     def _check(self, place: int, entries: Sequence[os.DirEntry[str]], usual: str, faults: Faults) -> None:
         """Adds the fault of one output's file that shows without reading it, if there is any."""
         number, k = divmod(place, self._outputs)
-        of = f"of {self._ids[number]}"
+        of = span(self._ids_of(number))
         if not entries:
-            faults.add("missing", f"{self._name(number, k)}{usual} {of}")
+            faults.add("missing", f"{self._name(number, k)}{usual} of {of}")
         elif len(entries) > 1:
-            faults.add("there twice", f"{' and '.join(entry.name for entry in entries)} {of}")
-        elif _suffix(entries[0].name) != usual:
-            faults.add(f"in another format than {usual}, as of another run", f"{entries[0].name} {of}")
-        elif usual == ".bin" and (size := _size(entries[0])) != self._sizes[k]:
-            expected = f"{self._sizes[k]} for {described(self._model.outputs[k])}"
-            faults.add(SIZE, f"{entries[0].name} {of} has {size} bytes, expected {expected}")
+            faults.add("there twice", f"{' and '.join(entry.name for entry in entries)} of {of}")
+        elif suffix_of(entries[0].name) != usual:
+            faults.add(f"in another format than {usual}, as of another run", f"{entries[0].name} of {of}")
+        elif usual == ".bin" and (size := _size(entries[0])) not in self._sizes[k]:
+            faults.add(SIZE, f"{entries[0].name} of {of} {other_size(size, self._model.outputs[k], self._held)}")
 
     def _places(self, start: int) -> dict[str, int]:
         """Where each name, without suffix and in lower case, belongs in the order of samples and outputs, if outputs
         are counted from ``start``."""
         layout = self._model.layout
         found: dict[str, int] = {}
-        for number in range(len(self._ids)):
+        for number in range(self._count):
             file = layout.input.format(i=self._first + number)
             stem = file.rpartition(".")[0] or file
             for k in range(self._outputs):
@@ -190,19 +228,18 @@ class OutputFolder:
     def _name(self, number: int, k: int) -> str:
         return self._model.layout.output.format(i=self._first + number, k=self.counted_from + k)
 
+    def _ids_of(self, number: int) -> Sequence[str]:
+        """The samples that a file holds, each of them once."""
+        return self._ids[number * self._held : (number + 1) * self._held]
+
     def _faults(self) -> Faults:
-        return Faults(self._folder, f"{len(self._ids) * self._outputs} files {self.told} ({' or '.join(READERS)})")
+        return Faults(self._folder, f"{self._count * self._outputs} files {self.told} ({' or '.join(READERS)})")
 
 
 def _stem(name: str) -> str:
     """A name without suffix and in lower case; empty where the suffix is none that is read."""
     stem, _, suffix = name.lower().rpartition(".")
     return stem if f".{suffix}" in READERS else ""
-
-
-def _suffix(name: str) -> str:
-    """``.bin``, in lower case; pathlib takes longer for this than reading a small file does."""
-    return f".{name.rpartition('.')[2].lower()}"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -220,13 +257,3 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError as error:
         raise Broken(f"{entry.path}: cannot be read: {error.strerror}") from error
-
-
-def _content(folder: Path, name: str) -> bytes:
-    """The bytes of a file. Raises ``Broken`` where it cannot be read."""
-    try:
-        # Neither by pathlib nor buffered, for the same reason as in ``_suffix``.
-        with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
-            return file.readall()
-    except OSError as error:
-        raise Broken(f"{folder}/{name}: cannot be read: {error.strerror}") from error

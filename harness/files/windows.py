@@ -1,6 +1,7 @@
 """Sessions over files: tools that start once for many batches, in windows that bound memory and disk.
 
-A window is a private folder with a file for each item of a few batches. The tool runs once over it, its outputs are
+A window is a private folder with a file for each item of a few batches, also where a guide's own hold whole batches:
+tools make batches of single items themselves, or the runner does. The tool runs once over it, its outputs are
 read and checked, the folder is removed, and then the batches are answered in order. Files carry the samples' ids by
 their numbers, so a tool may write them in any order.
 """
@@ -16,10 +17,11 @@ import numpy as np
 from harness.backends import Batch, Outputs
 from harness.evaluate import Prepared
 from harness.files.pack import stored
-from harness.files.packed import INPUTS
 from harness.files.unpack import OutputFolder
 from harness.model import Model
 from harness.process import private_folder
+
+INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def map_files(batches: Iterable[Batch], model: Model, tool: Tool, *, parent: Pat
             _write(group, model, folder / INPUTS, first)
             outputs = tool(Window(folder, folder / INPUTS, len(ids), len(group[0].ids)))
             # Read before the folder goes; the caller may take its time with the answers.
-            answers = list(OutputFolder(outputs, model, ids, first).batches(len(group[0].ids)))
+            answers = list(OutputFolder(outputs, model, ids, first=first).batches(len(group[0].ids)))
         yield from answers
 
 

@@ -20,7 +20,7 @@ from harness.ascend.ais_bench import Generation
 from harness.ascend.ais_bench_summary import Summary, read_summary
 from harness.ascend.drive.host import Place
 from harness.cells import Cell
-from harness.files.formats import READERS
+from harness.files.formats import Misfit, read_items
 from harness.files.windows import Window
 from harness.process import Finished, run
 from harness.recipe import Recipe
@@ -209,24 +209,22 @@ def _stack(job: Job, window: Window, batches: Path) -> Iterator[tuple[str, list[
     files = sorted(window.inputs.iterdir())
     for start in range(0, len(files), window.batch):
         group = files[start : start + window.batch]
-        stacked = np.stack([READERS[file.suffix](file.read_bytes(), spec) for file in group], axis=spec.batch_axis)
+        stacked = np.stack([item for file in group for item in read_items(file, spec)], axis=spec.batch_axis)
         name = f"{group[0].stem}.bin"
         (batches / name).write_bytes(stacked.tobytes())
         yield name, [file.stem for file in group]
 
 
 def _split(job: Job, found: Path, name: str, items: list[tuple[Path, str]]) -> None:
-    """Cuts the outputs of a batch into files of an item. Raises ``Refused`` where one is missing or of another size."""
+    """Cuts the outputs of a batch into raw files of an item, whose numbers keep the type that they were written in.
+
+    Raises ``Refused`` where one is missing or does not hold the batch."""
     for k, spec in enumerate(job.cell.sized.outputs):
         path = found / msame.output_name(name, k, job.recipe.outputs)
         if not path.is_file():
             raise Refused(f"msame: no output {path.name} for the batch {name}; it leaves out what fails")
-        content = path.read_bytes()
-        if job.recipe.outputs == "txt":
-            content = np.array(msame.read_rows(content), spec.dtype).tobytes()
-        shape = spec.shape(len(items))
-        if len(content) != _bytes(spec, len(items)):
-            raise Refused(f"msame: {path.name} holds {len(content)} bytes, expected {spec.dtype} {list(shape)}")
-        values = np.moveaxis(np.frombuffer(content, spec.dtype).reshape(shape), spec.batch_axis, 0)
-        for (outputs, item), value in zip(items, values, strict=True):
-            (outputs / msame.output_name(item, k)).write_bytes(np.ascontiguousarray(value).tobytes())
+        try:
+            for (outputs, item), value in zip(items, read_items(path, spec, len(items)), strict=True):
+                (outputs / msame.output_name(item, k)).write_bytes(value.tobytes())
+        except Misfit as misfit:
+            raise Refused(f"msame: {path.name} {misfit}") from misfit
