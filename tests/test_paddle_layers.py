@@ -128,6 +128,20 @@ class TestLayers:
         tensors["bn_0.w_2"][:] = 0
         assert state["norm.running_var"].min() > 0
 
+    def test_a_bias_may_be_reshaped_before_it_is_added(self):
+        """So PaddlePaddle 2.6 writes programs."""
+        program, tensors = toy()
+        feed, first, add, *rest = program.operators
+        reshape = Operator("reshape2", {"X": add.inputs["Y"]}, {"Out": ("shaped",), "XShape": ("was",)})
+
+        def state(added: str) -> dict[str, Any]:
+            changed = replace(add, inputs={**add.inputs, "Y": (added,)})
+            return state_of(Toy(), replace(program, operators=(feed, first, reshape, changed, *rest)), tensors)
+
+        assert np.array_equal(state("shaped")["first.bias"].numpy(), tensors["conv2d_0.b_0"])
+        with pytest.raises(Refused, match=r"1 stored tensors belong to no layer .*'conv2d_0\.b_0'"):
+            state("was")
+
     @pytest.mark.parametrize(
         ("tensor", "told"),
         [

@@ -145,12 +145,17 @@ def _stored(program: Program, place: int, parameter: str) -> str:
 
 
 def _bias(program: Program, place: int, output: str) -> dict[str, str]:
-    """Paddle adds a layer's bias in the operator that follows it."""
-    if place + 1 == len(program.operators):
+    """Paddle adds a layer's bias in the operator that follows it, or it is reshaped there and added in the next."""
+    layer, *following = program.operators[place : place + 3]
+    shaped = {}
+    if following and following[0].type == "reshape2":
+        reshape = following.pop(0)
+        shaped = {_first(reshape.outputs, "Out"): _first(reshape.inputs, "X")}
+    if not following or following[0].type != "elementwise_add":
         return {}
-    given, following = _first(program.operators[place].outputs, output), program.operators[place + 1]
-    name = _first(following.inputs, "Y")
-    adds = following.type == "elementwise_add" and _first(following.inputs, "X") == given and name in program.shapes
+    added = _first(following[0].inputs, "Y")
+    name = shaped.get(added, added)
+    adds = _first(following[0].inputs, "X") == _first(layer.outputs, output) and name in program.shapes
     return {"bias": name} if adds else {}
 
 

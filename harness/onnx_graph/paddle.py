@@ -30,6 +30,17 @@ def paddle_to_onnx(given: StepInput, out: Path) -> Facts:
     and width open, which the guide fixes. The exit code is not trusted, the file is judged. Raises ``Refused`` with
     what the converter printed.
     """
+    graph = converted(given, out)
+    declare_names(graph.graph, given.inputs, given.outputs)
+    declare_shapes(graph.graph.input, given.inputs)
+    declare_shapes(graph.graph.output, given.outputs)
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, out / MODEL)
+    return {"opset": int(given.params["opset"]), "nodes": len(graph.graph.node)}
+
+
+def converted(given: StepInput, out: Path) -> onnx.ModelProto:
+    """What paddle2onnx makes of the source, at exactly the opset asked for; what it printed lies in ``out``."""
     source, opset = given.sources[0], int(given.params["opset"])
     with private_folder(out, "convert") as folder:
         target = folder / MODEL
@@ -41,9 +52,4 @@ def paddle_to_onnx(given: StepInput, out: Path) -> Facts:
     found = [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")]
     if found != [opset]:
         raise done.failure(f"asked paddle2onnx for opset {opset}, it wrote {found}")
-    declare_names(graph.graph, given.inputs, given.outputs)
-    declare_shapes(graph.graph.input, given.inputs)
-    declare_shapes(graph.graph.output, given.outputs)
-    onnx.checker.check_model(graph, full_check=True)
-    onnx.save(graph, out / MODEL)
-    return {"opset": opset, "nodes": len(graph.graph.node)}
+    return graph
