@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from harness import overlay as module
 from harness.boxes import Box, Region, write_boxes, write_truth
-from harness.overlay import FOUND, IGNORED, LEGEND, LONGEST, TRUTH, Stroke, overlay
+from harness.overlay import boxes as module
+from harness.overlay.boxes import FOUND, IGNORED, LEGEND, TRUTH, Stroke, overlay
+from harness.overlay.sheet import LONGEST
 
 
 def square(left: int, top: int, side: int = 60):

@@ -27,6 +27,8 @@ matter of luck, and no measure for the largest distance between two implementati
 ENOUGH, LEAST_ITEMS = 2**17, 4
 """So many numbers of output are enough, though they are fewer items: a map holds as many as thousands of words. But not
 fewer items than these, of which one may be a picture without text."""
+LARGE, LEAST_LARGE = 2**24, 2
+"""Items of so many numbers take minutes each; two are enough to tell one from another."""
 COARSER = {"fp16": 2.0**13}
 """How many times coarser than single precision a precision is. It costs less than so many times the float noise where
 it sums in single precision, as devices do."""
@@ -144,7 +146,9 @@ def as_given_by(cell: Cell, other: Cell, outputs: NDArray[Any]) -> NDArray[Any]:
 
 def least_items(model: Model) -> int:
     """How many items float noise is measured on."""
-    return max(LEAST_ITEMS, min(MOST_ITEMS, ENOUGH // prod(model.outputs[0].item)))
+    numbers = prod(model.outputs[0].item)
+    least = LEAST_LARGE if numbers >= LARGE else LEAST_ITEMS
+    return max(least, min(MOST_ITEMS, ENOUGH // numbers))
 
 
 def decided_items(model: Model, items: NDArray[Any], bound: float | NDArray[Any]) -> NDArray[np.intp]:

@@ -123,7 +123,8 @@ def _figures(model: Model, weights: Path, real: list[Path]) -> dict[str, dict[st
             figures[name] = _score(
                 model, reference, Path(scratch), (weights.parent, *(folder.parent for folder in real))
             )
-            print(f"{name}: {figures[name]['hits']}/{figures[name]['n']}")
+            values = ", ".join(f"{value} {figures[name][value]:.4f}" for value in resolve(model.metric).measures)
+            print(f"{name}: {figures[name]['hits']}/{figures[name]['n']}, {values}")
     return figures
 
 
@@ -136,9 +137,10 @@ def _score(model: Model, reference: Reference, scratch: Path, folders: tuple[Pat
         for ask in asks("accuracy", {model.name: changed}, found)
         if (ask.reference, ask.form) == (reference.name, model.deployed(reference))
     )
-    task = Task.of(changed.at(ask.at.point), reference)
+    metric = Task.of(changed.at(ask.at.point), reference).metric
     answer = ask_accuracy(Workbench(Store(scratch / "store"), Assets(folders), scratch), ask)
-    return {name: answer.figures[name] for name in (*task.metric.columns, *task.metric.measures)}
+    # Not every count: of classes of pixels there are three a class.
+    return {name: answer.figures[name] for name in (*metric.columns[:2], *metric.measures)}
 
 
 def _say(line: str) -> None:

@@ -154,7 +154,7 @@ MODEL = Model(
     compare="harness.postprocess.db:ICDAR15.compare",
     # As the guide's preprocessing saves them: NumPy files with a batch of one, named as the pictures are.
     layout=FileLayout(input="img_{i}.npy", output="img_{i}_{k}", first=1),
-    overlay="harness.overlay:overlay",
+    overlay="harness.overlay.boxes:overlay",
     natural="harness.preprocess.scene:up_to_32",
     training=Training(
         function="harness.training.detection:train_db",

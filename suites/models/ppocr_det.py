@@ -211,7 +211,7 @@ MODEL = Model(
     decode="harness.postprocess.db:PPOCR.decode",
     metric="harness.metrics.detection:ICDAR_IOU",
     compare="harness.postprocess.db:PPOCR.compare",
-    overlay="harness.overlay:overlay",
+    overlay="harness.overlay.boxes:overlay",
     natural="harness.preprocess.scene:limit_side",
     # Guide 004 has no Ascend step: static sizes, single precision in the file, nothing tuned, nothing claimed.
     recipes={

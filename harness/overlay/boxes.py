@@ -1,26 +1,20 @@
-"""Pictures to look at: what was found in one drawn over it, beside what is there."""
+"""Places in a picture: what was found drawn over it, beside what is there."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.boxes import Quad, read_boxes, read_truth
-from harness.preprocess.text_line import decode_bgr
+from harness.overlay.sheet import FONT, LONGEST, encoded, opened
 
-LONGEST = 1280
-"""Pixels of the long side, at most."""
-QUALITY = 85
 LEGEND = 26
 """Rows below the picture, so that the legend covers none of it."""
-FONT, SMALL = ImageFont.load_default(14), ImageFont.load_default(10)
+SMALL = ImageFont.load_default(10)
 
 Corner = tuple[float, float]
 
@@ -47,7 +41,7 @@ def overlay(content: bytes, predicted: str, truth: str) -> bytes:
     ``predicted`` and ``truth`` are lines as ``harness.boxes`` writes them. The picture is at most ``LONGEST`` pixels
     long. Raises ``ValueError`` where the picture or a line cannot be read.
     """
-    picture, scale = _shrunk(decode_bgr(content))
+    picture, scale = _shrunk(opened(content))
     regions, boxes = read_truth(truth), read_boxes(predicted)
     # What was found comes last: it is what one looks for.
     drawn: list[tuple[Stroke, Sequence[tuple[Quad, str]]]] = [
@@ -67,15 +61,11 @@ def overlay(content: bytes, predicted: str, truth: str) -> bytes:
             draw.text(beside, label, stroke.colour, SMALL, anchor="lm", stroke_width=1, stroke_fill="black")
     draw.rectangle((0, picture.height, *canvas.size), "black")
     _legend(draw, picture.height, [(stroke, len(places)) for stroke, places in drawn])
-    file = io.BytesIO()
-    # Colour at full resolution: strokes are thin, and told apart by it.
-    canvas.save(file, "JPEG", quality=QUALITY, subsampling=0)
-    return file.getvalue()
+    return encoded(canvas)
 
 
-def _shrunk(picture: NDArray[np.uint8]) -> tuple[Image.Image, float]:
-    """The picture in RGB, at most ``LONGEST`` long, and what its sides were multiplied by."""
-    image = Image.fromarray(np.ascontiguousarray(picture[..., ::-1]))
+def _shrunk(image: Image.Image) -> tuple[Image.Image, float]:
+    """The picture, at most ``LONGEST`` long, and what its sides were multiplied by."""
     scale = min(1.0, LONGEST / max(image.size))
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale)))), scale
 
