@@ -19,13 +19,7 @@ SIZES = [(32, 32), (64, 96)]
 BOTH = pytest.mark.parametrize("deformable", [False, True], ids=["plain", "deformable"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

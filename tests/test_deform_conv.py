@@ -30,13 +30,7 @@ SINGLE = 1e-5
 """The same in single precision; measured 1e-6."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def sampled(picture: Array, y: float, x: float) -> Array:

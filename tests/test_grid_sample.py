@@ -32,13 +32,7 @@ BATCHES = (1, 4, 8)
 CHAIN = ("Unsqueeze", "Pad", "Squeeze", "Transpose", "Add")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def smooth_pictures() -> np.ndarray:

@@ -33,13 +33,7 @@ SEEDS, STEPS_OF_TRAINING = st.integers(0, 2**31), st.sampled_from([0, 149, 150, 
 DASHED = replace(FULL, marks=("dash",))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def flat(batch: object) -> list[object]:

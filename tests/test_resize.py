@@ -30,13 +30,7 @@ NODES = {10: (282, 144), 11: (276, 150)}
 GONE = {"Shape", "Gather", "Mul", "Cast", "Floor", "Unsqueeze", "Slice", "Div"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(graph: onnx.ModelProto, fed: np.ndarray) -> np.ndarray:

@@ -27,13 +27,7 @@ INPUT = TensorSpec(name="x", axes=(BATCH, 3, 48, 320), dtype="float32")
 OUTPUT = TensorSpec(name="softmax_5.tmp_0", axes=(BATCH, 40, 97), dtype="float32")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,7 @@ from harness.networks.tps import (
 MOVES = arrays(np.float64, (20, 2), elements=st.floats(-0.25, 0.25))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More than one would wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def centres(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
