@@ -134,6 +134,14 @@ class TestAsked:
         assert answer.figures["n"] == 2
         assert answer.figures["sample"].startswith("rendered_words/")
 
+    def test_weights_without_data_are_fed_all_of_a_small_set(self, bench: Workbench, crnn: Model) -> None:
+        bundled = crnn.reference("bundled")
+        few = replace(bundled.data, name="few_words", params={"seed": 2, "count": 3}, n=3, digest="0" * 64)
+        references = (crnn.reference("seeded"), replace(bundled, data=few, claims=()))
+        answer = settle(bench, asked("range", replace(crnn, references=references), reference="seeded"))
+        assert answer.verdict is Verdict.PASS, answer.line
+        assert answer.figures["n"] == 3
+
     def test_data_that_are_not_here_are_named(self, bench: Workbench, crnn: Model) -> None:
         absent = Asset(name="words of others", patterns=("**/nowhere",), licence="none", source="the test")
         official = replace(crnn.reference("official"), weights=crnn.reference("bundled").weights)

@@ -83,7 +83,8 @@ def _batches(bench: Workbench, model: Model, reference: Reference) -> Iterator[t
     """How many samples are looked at, and each as a batch of its own, so that a number is known to be its."""
     wanted = bench.samples or SAMPLES
     if reference.data is None:
-        items = bench.inputs(model, reference, wanted)
+        lent = model.reference("bundled").data
+        items = bench.inputs(model, reference, min(wanted, lent.n) if lent else wanted)
         yield len(items), (stacked([item], model) for item in items)
         return
     task = Task.of(model, reference)
