@@ -15,13 +15,15 @@ from harness.cells import Cell, Scope, asks, cells
 from harness.claim import Claim
 from harness.declaration import DeclarationError
 from harness.markers import marker_names
+from harness.measure import Measurement
 from harness.model import Form, Model
 from harness.onnx_graph.inspect import Summary, Tensor
-from harness.questions.agreement import as_given_by
+from harness.questions.agreement import as_given_by, least_items
 from harness.questions.build import differ
+from harness.questions.throughput import claimed
 from harness.registry import load_models
 from harness.sizes import BATCH, TensorSpec
-from harness.verdict import Verdict
+from harness.verdict import Answer, Verdict
 
 MAPS = arrays(np.int64, (3, 4, 5), elements=st.integers(0, 18))
 SPEC = TensorSpec(name="classes", axes=(BATCH, 4, 5), dtype="int64")
@@ -123,6 +125,17 @@ class TestOutputsOfForms:
         with pytest.raises(DeclarationError, match=r"height 128: expected a multiple of 32 from 64 to 96"):
             replace(ocrnet, forms=(*ocrnet.forms, form))
 
+    def test_files_of_a_device_hold_what_its_compiler_was_given(self, ocrnet):
+        for name in ("official", "exported", "bundled"):
+            answering = ocrnet.answering(ocrnet.reference(name))
+            assert [(spec.name, spec.dtype) for spec in answering.outputs] == [("classes", "int64")]
+        crnn = load_models()["crnn"]
+        assert crnn.answering(crnn.reference("bundled")).outputs == crnn.outputs
+
+    def test_noise_of_the_largest_pictures_is_measured_on_two(self, ocrnet):
+        found = {point.id: least_items(cell(ocrnet, "onnx", point.id).sized) for point in ocrnet.points}
+        assert (found["bs1_256x512"], found["bs1_1024x2048"]) == (4, 2)
+
 
 class TestStaticForms:
     def test_build_is_asked_of_one_at_every_point_that_runs_here(self, ocrnet):
@@ -196,6 +209,18 @@ class TestClaims:
         for wrong in ({"printed": "/"}, {"printed": "9.4", "fails": "too large"}):
             with pytest.raises(DeclarationError, match="needs ``fails``"):
                 Claim(**said, **wrong)
+
+    def test_a_device_that_does_what_was_published_to_fail_passes_and_it_is_said(self, ocrnet):
+        measured = Measurement(clock="device", wall=(2.0,), device="Tesla T4")
+        timed = Answer(verdict=Verdict.PASS, line="8.0/s", figures={})
+        answer = claimed(timed, ocrnet.reference("official"), measured, ocrnet.point("bs16_1024x2048"))
+        assert answer.verdict is Verdict.PASS
+        assert answer.line == (
+            "8.0/s; it was published to fail: an operator's input is over the largest shape that it takes"
+        )
+        slow = claimed(timed, ocrnet.reference("official"), measured, ocrnet.point("bs8_1024x2048"))
+        assert slow.verdict is Verdict.FAIL
+        assert "claim 11.980 pictures/s on Tesla T4" in slow.line
 
     def test_the_guides_rule_is_a_loss_within_one_per_cent_of_the_reference(self, ocrnet):
         single, half = (

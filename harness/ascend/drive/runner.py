@@ -218,7 +218,8 @@ def _stack(job: Job, window: Window, batches: Path) -> Iterator[tuple[str, list[
 def _split(job: Job, found: Path, name: str, items: list[tuple[Path, str]]) -> None:
     """Cuts the outputs of a batch into raw files of an item, whose numbers keep the type that they were written in.
 
-    Raises ``Refused`` where one is missing or does not hold the batch."""
+    Raises ``Refused`` where one is missing or does not hold the batch.
+    """
     for k, spec in enumerate(job.cell.sized.outputs):
         path = found / msame.output_name(name, k, job.recipe.outputs)
         if not path.is_file():
