@@ -27,6 +27,7 @@ Y = TensorSpec(name="y", axes=(BATCH, *SIZE), dtype="int64")
 TINY = """
 from dataclasses import replace
 
+from harness.claim import Claim
 from harness.reference import Asset, DataSet, Reference
 from harness.registry import load_models
 from harness.sizes import Point
@@ -43,7 +44,14 @@ MODEL = replace(
     outputs=(Y,),
     points=(Point(batch=4), Point(batch=1)),
     accuracy_batch=4,
-    references=(Reference(name="official", weights=CRNN.reference("official").weights, data=DATA),),
+    references=(
+        Reference(
+            name="official",
+            weights=CRNN.reference("official").weights,
+            data=DATA,
+            claims=(Claim(metric="accuracy", printed="1.0", source="a test", precisions=("fp16",)),),
+        ),
+    ),
     feed="tests.street_files:feed",
     decode="tests.street_files:decode",
     metric="harness.metrics.segmentation:CITYSCAPES",

@@ -72,6 +72,14 @@ class TestCommand:
             streets = Streets(tmp_path / "assets" / "few_streets", "few")
             assert (said["figures"]["correct"], said["figures"]["counted"]) == right(streets, 6)
 
+    def test_claims_of_a_precision_are_judged_where_it_is_said_that_it_computed(self, command, tmp_path):
+        self.packed(command, tmp_path / "out")
+        out = run_tool(tmp_path / "out" / "imgs", tmp_path / "answers")
+        status, text = command("score", "--data", tmp_path / "out", "--outputs", out)
+        assert (status, "claims no figure to judge in fp32" in text) == (10, True)
+        status, text = command("score", "--data", tmp_path / "out", "--outputs", out, "--precision", "fp16")
+        assert (status, "claim 1.0, floor 1.0000" in text) == (1, True)
+
     def test_what_fills_no_batch_may_be_dropped_and_the_score_is_not_of_all(self, command, tmp_path):
         text = self.packed(command, tmp_path / "out", "--drop-last")
         told = "2 more fill no batch of 4 and are dropped, so the score will be of 4, and not complete"

@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> Generator[str, None, int]:
         try:
             found = truth(bench, model, options.reference, options.data)
             about |= {"reference": found.reference.name, "data": found.data, "own": found.own, "n": len(found.samples)}
+            about["precision"] = options.precision
             yield _headline(model, found)
             sized = model.answering(found.reference).at(found.point)
             held = model.layout.held(found.point.batch)
