@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from harness.commands import assets, cells, doctor, golden, operators, pack, score, store
+from harness.commands import assets, cells, compare_layers, doctor, dump_layers, golden, operators, pack, score, store
 from harness.declaration import DeclarationError
 from harness.verdict import Outcome
 
@@ -16,6 +16,8 @@ COMMANDS = {
     "operators": operators,
     "pack": pack,
     "score": score,
+    "dump-layers": dump_layers,
+    "compare-layers": compare_layers,
     "assets": assets,
     "store": store,
     "golden": golden,

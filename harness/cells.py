@@ -1,16 +1,18 @@
 """Cells, and what each question asks of them.
 
 A cell is model, form, backend, precision and point. Every question declares its domain here: *build* is asked of each
-form, of one that is made for each point at each; *operators* of each form that is compiled and each toolkit it is meant
-for, with or without a device; *agreement* of each edge of the tree, at every point, on the backend that runs the child;
-*accuracy* at one batch a backend; *batching* at every point of the deployed form; *throughput* at every point of the
-deployed form, and at the smallest point of the others, which shows what a rewrite costs; *range* once of what each
-reference deploys. A form in another precision foretells what that costs, and is asked for *build*, *agreement* and
-*accuracy* alone, at one batch. Official, seeded and bundled weights: *build*, *agreement*, *batching* and *throughput*
-use the full-size network (official weights where they were found, else seeded); *agreement* and *batching* use the
-bundled reference too, and stop at batches of 2048 x 2048 pixels; *accuracy* and *range* are asked of every reference
-with data, *range* of the full-size network too, and *accuracy* once of one whose weights were not found, to say so. A
-form that a reference cannot make is not asked under it.
+form, of one that is made for each point at each; *operators* of each form that is compiled and each toolkit it is
+meant for, with or without a device; *agreement* of each edge of the tree, at every point, on the backend that runs the
+child; *accuracy* at one batch a backend; *batching* at every point of the deployed form; *throughput* at every point
+of the deployed form, and at the smallest point of the others, which shows what a rewrite costs; *range* once of what
+each reference deploys; *placement* of every form that ONNX Runtime runs, at the smallest point. A form in another
+precision says what that costs, and is asked for *agreement* and *accuracy* at one batch; of one in half precision,
+which is only imitated here, times would mean nothing. A quantised form is asked for *layers* and *simulation* in the
+place of *agreement*, at that batch; and for *keep_float*, of those of 8 bits. Official, seeded and bundled weights:
+*build*, *agreement*, *batching* and *throughput* use the full-size network (official weights where they were found,
+else seeded); *agreement* and *batching* use the bundled reference too, and stop at batches of 2048 x 2048 pixels;
+*accuracy* and *range* are asked of every reference with data, *range* of the full-size network too, and *accuracy*
+once of one whose weights were not found, to say so. A form that a reference cannot make is not asked under it.
 """
 
 from __future__ import annotations
@@ -20,14 +22,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.declaration import DeclarationError
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.reference import Reference
 from harness.registry import backends
 from harness.sizes import Point
 
-QUESTIONS = ("build", "agreement", "accuracy", "batching", "throughput", "operators", "range")
+QUESTIONS = (
+    *("build", "agreement", "accuracy", "batching", "throughput", "operators", "range"),
+    *("layers", "simulation", "placement", "keep_float"),
+)
 LARGEST_COMPARED = 2**22
 """Pixels of a batch, 2048 x 2048: float noise of a larger one needs more memory than most machines have."""
+PROFILED = "ort"
+"""The backend that tells where each node ran."""
 DESK = "desk"
 """The marker of what is asked of a file for a toolkit that need not be here."""
 
@@ -182,7 +190,10 @@ def _agreement(model: Model, scope: Scope) -> Iterator[Ask]:
         for reference in _full_and_bundled(model, scope):
             if cell.form.promise in ("none", "opaque") or not _compared(cell, reference):
                 continue
-            if not _foretells(model, cell.form) or cell.point == model.judged(reference) or scope.all_batches:
+            # Its layers tell more of its numbers, and hundreds of samples more of its answers.
+            if cell.form.quantisation:
+                continue
+            if not _is_coarser(model, cell.form) or cell.point == model.judged(reference) or scope.all_batches:
                 yield Ask("agreement", model, cell.form, cell, reference.name, choice=True)
 
 
@@ -228,13 +239,56 @@ def _range(model: Model, scope: Scope) -> Iterator[Ask]:
 
 
 def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
-    smallest = min(model.points, key=lambda point: (point.batch, (point.height or 1) * (point.width or 1)))
     full = scope.full(model)
-    for cell in cells(model):
-        if _foretells(model, cell.form):
-            continue
-        if cell.answers(full) and (cell.form == model.deployed(full) or cell.point == smallest):
+    for cell in _measured(model, full):
+        if cell.form == model.deployed(full) or cell.point == _smallest(model):
             yield Ask("throughput", model, cell.form, cell, full.name)
+
+
+def _placement(model: Model, scope: Scope) -> Iterator[Ask]:
+    full = scope.full(model)
+    for cell in _measured(model, full):
+        if cell.backend == PROFILED and cell.point == _smallest(model):
+            yield Ask("placement", model, cell.form, cell, full.name)
+
+
+def _quantised(question: str) -> Callable[[Model, Scope], Iterator[Ask]]:
+    """A question about what is inside of quantised forms, which does not depend on the batch."""
+
+    def domain(model: Model, scope: Scope) -> Iterator[Ask]:
+        for cell in cells(model):
+            for reference in _full_and_bundled(model, scope):
+                if _is_quantised_here(cell, model, reference):
+                    yield Ask(question, model, cell.form, cell, reference.name, choice=True)
+
+    return domain
+
+
+def _keep_float(model: Model, scope: Scope) -> Iterator[Ask]:
+    for cell in cells(model):
+        for reference in model.references:
+            here = reference.data is not None and scope.has(model, reference)
+            if here and cell.precision == "int8" and _is_quantised_here(cell, model, reference):
+                yield Ask("keep_float", model, cell.form, cell, reference.name, choice=True)
+
+
+def _is_quantised_here(cell: Cell, model: Model, reference: Reference) -> bool:
+    """Whether a cell runs a quantised form of a reference as we made it, at the point where that is judged."""
+    ours = cell.form.quantisation is not None and not backends()[cell.backend].compiles
+    return ours and cell.point == model.judged(reference) and cell.answers(reference)
+
+
+def _measured(model: Model, reference: Reference) -> Iterator[Cell]:
+    """The cells whose times mean something: half precision is only imitated here."""
+    return (
+        cell
+        for cell in cells(model)
+        if cell.answers(reference) and (cell.form.quantisation or not _is_coarser(model, cell.form))
+    )
+
+
+def _smallest(model: Model) -> Point:
+    return min(model.points, key=lambda point: (point.batch, (point.height or 1) * (point.width or 1)))
 
 
 def _deployed(model: Model, reference: Reference) -> Iterator[Cell]:
@@ -256,16 +310,17 @@ def _same_size(model: Model, reference: Reference, cell: Cell) -> bool:
 
 
 def _foretold(model: Model, reference: Reference) -> Iterator[Cell]:
-    """The deployed form in other precisions, on backends that run it as it is."""
+    """The deployed form in other precisions, and quantised forms, on backends that run them as they are."""
     deployed = model.deployed(reference)
     for cell in cells(model):
-        if _foretells(model, cell.form) and model.against(cell.form) == deployed and cell.answers(reference):
+        lowered = _is_coarser(model, cell.form) and model.against(cell.form) == deployed
+        if (lowered or cell.form.quantisation) and cell.answers(reference):
             yield cell
 
 
-def _foretells(model: Model, form: Form) -> bool:
-    """Whether a form is another one in another precision: its numbers foretell a device's, and its times nothing. What
-    it loses does not depend on the batch, so one is enough."""
+def _is_coarser(model: Model, form: Form) -> bool:
+    """Whether a form is another one in another precision. What that costs does not depend on the batch, so one is
+    enough."""
     against = model.against(form)
     return against is not None and form.precision != against.precision
 
@@ -278,4 +333,8 @@ DOMAINS: Mapping[str, Callable[[Model, Scope], Iterator[Ask]]] = {
     "throughput": _throughput,
     "operators": _operators,
     "range": _range,
+    "layers": _quantised("layers"),
+    "simulation": _quantised("simulation"),
+    "placement": _placement,
+    "keep_float": _keep_float,
 }

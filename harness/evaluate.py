@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from typing import Any
 
 import numpy as np
@@ -95,13 +95,24 @@ def evaluate(
     session: Session, samples: Iterable[Sample], task: Task, batch: int, precision: str = "fp32"
 ) -> Iterator[Scored]:
     """One outcome a sample, in order. Raises ``Refused`` where outputs are not those that the model declares."""
+    return (outcome for (outcome,) in side_by_side([session], samples, task, batch, precision))
+
+
+def side_by_side(
+    sessions: Sequence[Session], samples: Iterable[Sample], task: Task, batch: int, precision: str = "fp32"
+) -> Iterator[tuple[Scored, ...]]:
+    """One outcome of each session a sample, in order: all answer the same batches, and each is prepared once.
+
+    As many batches are held as one session may take before another answers. Raises as ``evaluate``.
+    """
     waiting: deque[Sequence[Sample]] = deque()
-    scored: deque[Future[list[Scored]]] = deque()
+    scored: deque[Future[list[tuple[Scored, ...]]]] = deque()
     with ThreadPoolExecutor(1, "prepare") as before, ThreadPoolExecutor(1, "score") as behind:
-        batches = _batches(samples, task, batch, before, waiting)
+        copies = tee(_batches(samples, task, batch, before, waiting), len(sessions))
+        arms = [answered(*each, task.model, precision) for each in zip(sessions, copies, strict=True)]
         try:
-            for outputs in answered(session, batches, task.model, precision):
-                scored.append(behind.submit(lambda of, found: list(task.score(of, found)), waiting.popleft(), outputs))
+            for outputs in zip(*arms, strict=True):
+                scored.append(behind.submit(_scored, task, waiting.popleft(), outputs))
                 if len(scored) == BEHIND:
                     yield from scored.popleft().result()
         except Exception:
@@ -113,6 +124,10 @@ def evaluate(
             yield from group.result()
 
 
+def _scored(task: Task, samples: Sequence[Sample], arms: Sequence[Outputs]) -> list[tuple[Scored, ...]]:
+    return list(zip(*(task.score(samples, outputs) for outputs in arms), strict=True))
+
+
 def answered(session: Session, batches: Iterable[Batch], model: Model, precision: str = "fp32") -> Iterator[Outputs]:
     """What the session answers, each batch checked: its ids, names, shapes, dtypes, and that numbers are finite."""
     asked: deque[tuple[str, ...]] = deque()
@@ -122,11 +137,14 @@ def answered(session: Session, batches: Iterable[Batch], model: Model, precision
             asked.append(batch.ids)
             yield batch
 
-    for outputs in session.map(noted()):
+    given = noted()
+    for outputs in session.map(given):
         if not asked:
             raise Refused("the session answered more batches than it was given")
         check_outputs(outputs, asked.popleft(), model, precision)
         yield outputs
+    # One that stops early may not have taken the next batch.
+    next(given, None)
     if asked:
         raise Refused(f"the session left {len(asked)} batches unanswered, the first is that of {asked[0][0]}")
 

@@ -8,60 +8,13 @@ from itertools import product
 from typing import Literal
 
 from harness.declaration import DeclarationError, Scalar, choose, declared
+from harness.form import Form
 from harness.layout import FileLayout
 from harness.recipe import Recipe
 from harness.reference import Reference
 from harness.sizes import Point, TensorSpec
 
-Promise = Literal["none", "exact", "close", "lossy", "opaque"]
-"""What a form keeps of the form it is compared with: ``exact`` the same numbers, ``close`` up to float noise, ``none``
-where nothing before it runs. A ``lossy`` form is a declared change, whose loss is measured: the share of answers that
-stay the same. An ``opaque`` form means nothing on its own: it is built and inspected, never run."""
-Format = Literal["weights", "paddle", "torch", "onnx"]
-"""What a form's files are. Weights and Paddle programs are built and inspected; what runs is torch and ONNX."""
-RUNS = ("torch", "onnx")
-Precision = Literal["fp32", "fp64", "fp16"]
 Family = Literal["recognition", "detection", "classification", "segmentation"]
-
-
-@declared
-class Form:
-    """One shape of the network on its way to the device.
-
-    ``step`` names what makes it from its parent (``"package.module:name"``, a ``harness.step.Step``). ``against`` names
-    the form that its promise is about, where that is not the nearest ancestor that runs. ``references`` are those that
-    can make it, all where none is named: only a published Paddle program can be converted. ``equal`` is the least share
-    of answers that a ``lossy`` form leaves as they were, and ``because`` says what it loses them by. ``operators``,
-    ``nodes`` and ``parameters`` are exact figures of the full-size form, declared and changed on purpose.
-
-    ``outputs`` are its own where they are not the model's, and those of the forms made from it; ``reduce`` then names
-    what makes them of the outputs that came before, so that the two can be compared. A ``static`` form has no open
-    axis: it is made anew for each point.
-    """
-
-    name: str
-    parent: str | None
-    step: str
-    format: Format
-    promise: Promise = "none"
-    against: str | None = None
-    equal: float | None = None
-    because: str = ""
-    references: tuple[str, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
-    reduce: str = ""
-    static: bool = False
-    precision: Precision = "fp32"
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    opset: int | None = None
-    nodes: int | None = None
-    operators: Mapping[str, int] = field(default_factory=dict)
-    parameters: int | None = None
-
-    @property
-    def runs(self) -> bool:
-        """Whether a backend can run it and its numbers mean something."""
-        return self.format in RUNS and self.promise != "opaque"
 
 
 @declared
@@ -145,17 +98,33 @@ class Model:
         for deployed, compiled in recipe.compiles.items():
             choose(f"{where}.compiles", deployed, names)
             choose(f"{where}.compiles[{deployed}]", compiled, names)
+        for name in recipe.points:
+            choose(f"{where}.points", name, [point.id for point in self.points])
         for spec in self.inputs if recipe.sizes else ():
             for symbol, size in product(spec.symbols, recipe.sizes):
                 symbol.bound(size)
         if not any(recipe.takes(point) for point in self.points):
             raise DeclarationError(f"{where}.sizes: {recipe.sizes}, but no point lies within; nothing would be asked")
-        for name in {reference.main or self.main for reference in self.references}:
-            form = self.form(name)
-            if recipe.precision != form.precision and self.lowered(form, recipe.precision) is None:
+        self._check_foretold(where, recipe)
+
+    def _check_foretold(self, where: str, recipe: Recipe) -> None:
+        for deployed, foretelling in recipe.foretold.items():
+            choose(f"{where}.foretold", deployed, [form.name for form in self.forms])
+            if self.form(foretelling).precision != recipe.precision:
                 raise DeclarationError(
-                    f"{where}.precision: {recipe.precision!r}, but no form is {name!r} in it; declare one, lossy "
-                    f"against {name!r}: it says what that precision may cost, and foretells it without the device"
+                    f"{where}.foretold[{deployed}]: {foretelling!r} is in {self.form(foretelling).precision}, the "
+                    f"recipe in {recipe.precision}"
+                )
+        for reference in self.references:
+            form = self.form(reference.main or self.main)
+            loaded = self.form(recipe.compiles.get(form.name, form.name))
+            if recipe.precision == form.precision or not self.makes(reference, loaded):
+                continue
+            if self.foretelling(form, recipe) is None:
+                raise DeclarationError(
+                    f"{where}.precision: {recipe.precision!r}, but no form is {form.name!r} in it; declare one, lossy "
+                    f"against {form.name!r}, or name it in foretold: it says what that precision may cost, and "
+                    "foretells it without the device"
                 )
 
     def _check_form(self, form: Form, before: list[str]) -> None:
@@ -253,6 +222,11 @@ class Model:
         """The form that is another one in that precision, for this machine; nothing where none is declared."""
         found = (each for each in self.forms if each.precision == precision and self.against(each) == form)
         return next(found, None)
+
+    def foretelling(self, form: Form, recipe: Recipe) -> Form | None:
+        """The form that shows on this machine what a recipe costs a deployed form; nothing where none is declared."""
+        named = recipe.foretold.get(form.name)
+        return self.form(named) if named is not None else self.lowered(form, recipe.precision)
 
     def deployed(self, reference: Reference) -> Form:
         """The form of a reference that is deployed."""

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.instruction_sets import integers
+from harness.ort_session import CONFIGURATION, EXACT_INTEGERS
 from harness.probe import Probe
 from harness.registry import PROJECT, backends
 
@@ -20,6 +22,9 @@ LIBRARIES = (
 )
 VOLATILE = ("load",)
 """What changes from minute to minute: recorded, but no difference between runs."""
+INTEGERS = ("cpu.integers", EXACT_INTEGERS)
+"""What the answers of a quantised form depend on besides its file: the instructions that multiply 8-bit integers, and
+the option that keeps them exact."""
 STAND_IN = "stand-in"
 """What tools that only play the vendor's say wherever they name a version, and what each value begins with that a
 backend gives of them."""
@@ -52,6 +57,7 @@ def _fixed() -> dict[str, str]:
     found = {"commit": commit(), "python": platform.python_version(), "platform": platform.platform()}
     found |= {f"lib.{name}": _version(name) for name in LIBRARIES}
     found |= {"cpu": _cpuinfo("model name"), "cpu.flags": _vector_flags(), "cpu.cores": str(os.cpu_count())}
+    found |= dict(zip(INTEGERS, (integers(_flags()), CONFIGURATION[EXACT_INTEGERS]), strict=True))
     return found
 
 
@@ -83,9 +89,12 @@ def _version(name: str) -> str:
 
 def _vector_flags() -> str:
     """The flags that change which kernels run."""
-    wanted = ("sse4_2", "avx", "avx2", "fma", "avx512", "amx", "f16c", "asimd", "sve", "neon")
-    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
-    return " ".join(sorted(flag for flag in flags if flag.startswith(wanted)))
+    wanted = ("sse4_2", "avx", "avx2", "fma", "avx512", "amx", "f16c", "asimd", "sve", "neon", "i8mm")
+    return " ".join(sorted(flag for flag in _flags() if flag.startswith(wanted)))
+
+
+def _flags() -> list[str]:
+    return (_cpuinfo("flags") or _cpuinfo("Features")).split()
 
 
 def _cpuinfo(field: str) -> str:

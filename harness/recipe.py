@@ -20,23 +20,29 @@ class Recipe:
     that is deployed, the form whose file the compiler is given in its place: the same network in a spelling that ONNX
     Runtime does not take. ``dynamic`` asks for one artefact for the range of all points instead of one a point, and
     ``sizes`` are the least and the largest height and width that it takes; points beyond them are not asked of it.
-    ``loop`` is how often pure inference executes, ``outputs`` the format of output files.
+    ``points`` names the only ones that are, where a guide's tools take no others. ``loop`` is how often pure inference
+    executes, ``outputs`` the format of output files.
 
-    What a device may lose is declared by the form that is the deployed one in the recipe's precision.
+    What a device may lose is declared by the form that is the deployed one in the recipe's precision, or by the one
+    that ``foretold`` names for a deployed form: a quantised one is made of another form than what is deployed.
     """
 
-    precision: Literal["fp16", "fp32"]
+    precision: Literal["fp16", "fp32", "int16", "int8"]
     toolkits: tuple[str, ...]
     options: Mapping[str, Scalar] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     compiles: Mapping[str, str] = field(default_factory=dict)
+    foretold: Mapping[str, str] = field(default_factory=dict)
     dynamic: bool = False
     sizes: tuple[int, ...] = ()
+    points: tuple[str, ...] = ()
     loop: int = 50
     outputs: Literal["bin", "txt"] = "bin"
 
     def takes(self, point: Point) -> bool:
-        """Whether a point lies within the sizes."""
+        """Whether a point lies within the sizes, and is one of the points where some are named."""
+        if self.points and point.id not in self.points:
+            return False
         bound = [size for size in (point.height, point.width) if size is not None]
         return not self.sizes or all(self.sizes[0] <= size <= self.sizes[1] for size in bound)
 

@@ -9,6 +9,8 @@ from typing import Literal
 from harness.claim import Claim
 from harness.declaration import DeclarationError, Scalar, declared
 
+Name = Literal["official", "official_words", "exported", "dequantised", "dequantised_samples", "bundled", "seeded"]
+
 
 @declared
 class Archive:
@@ -110,10 +112,11 @@ class Reference:
     Weights are files, or drawn by ``initialise`` (seeded weights, always named so). ``network_params`` may narrow the
     network. ``main`` is the deployed form of this reference, where it cannot make the model's. ``point`` is where its
     accuracy is asked, and ``decode`` and ``compare`` are its way from outputs to answers, where they are not the
-    model's: thresholds belong to weights.
+    model's: thresholds belong to weights. ``calibration`` are the samples that quantised forms are calibrated on, where
+    its own are too few to be judged on the others.
     """
 
-    name: Literal["official", "exported", "dequantised", "dequantised_samples", "bundled", "seeded"]
+    name: Name
     weights: tuple[Asset, ...] = ()
     initialise: str | None = None
     network_params: Mapping[str, Scalar] = field(default_factory=dict)
@@ -122,6 +125,7 @@ class Reference:
     decode: str | None = None
     compare: str | None = None
     data: DataSet | None = None
+    calibration: DataSet | None = None
     claims: tuple[Claim, ...] = ()
     golden: Golden | GoldenBoxes | None = None
 

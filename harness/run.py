@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.cells import Ask
 from harness.history import FRAGMENTS, PROVENANCE, Since, from_project, read_json, since
-from harness.provenance import digest
+from harness.provenance import INTEGERS, digest
 from harness.store import file_digest
 from harness.verdict import Answer, Verdict
 
@@ -101,6 +101,8 @@ class Run:
         return self.folder / RECORD
 
     def _fragment(self, ask: Ask, weights: str, answer: Answer, seconds: float) -> dict[str, Any]:
+        # What was compiled for a device does not run on this machine's kernels.
+        integers = INTEGERS if ask.form.quantisation and ask.cell and ask.cell.backend == "ort" else ()
         return {
             "cell": ask.cell.id if ask.cell else None,
             "subject": ask.subject,
@@ -118,6 +120,7 @@ class Run:
             "seconds": round(seconds, 3),
             "threads": int(self.provenance["threads"]),
             "provenance": self._digest,
+            **{name: self.provenance.get(name) for name in integers},
         }
 
     def _path(self, ask: Ask) -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from itertools import islice
 from pathlib import Path
@@ -13,11 +16,13 @@ from numpy.typing import NDArray
 
 from harness.assets import Assets
 from harness.backends import Availability, Backend, Compute, Room, Session
+from harness.calibration import Calibrated, choose_samples, set_of
 from harness.cells import Cell
 from harness.datasets import DataError, DataSetReader
 from harness.declaration import DeclarationError, Scalar
 from harness.evaluate import Prepared, Task
-from harness.model import Form, Model
+from harness.form import Form, quantisation_of
+from harness.model import Model
 from harness.probe import machine
 from harness.reference import DataSet, Reference
 from harness.registry import backends, resolve
@@ -26,6 +31,18 @@ from harness.step import Step, StepInput
 from harness.store import Artefact, Store
 from harness.verdict import Absent
 
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a run narrows or changes: accuracy reads the first ``samples`` only; ``first`` calibrates as the guide does,
+    on the first samples of the set that is judged; of a quantised form up to ``keep_float`` tensors are left float."""
+
+    samples: int | None = None
+    first: bool = False
+    keep_float: int | None = None
+
+
+ALL = Wanted()
 ALONE = Compute()
 """One thread, one process, and whatever devices there are."""
 
@@ -33,8 +50,7 @@ ALONE = Compute()
 class Workbench:
     """Builds what questions need through the store, and opens sessions on it.
 
-    ``scratch`` is a folder for files on their way into the run; ``compute`` is what sessions compute with; ``samples``
-    limits how many samples accuracy reads.
+    ``scratch`` is a folder for files on their way into the run; ``compute`` is what sessions compute with.
     """
 
     def __init__(
@@ -44,15 +60,18 @@ class Workbench:
         scratch: Path,
         *,
         compute: Compute = ALONE,
-        samples: int | None = None,
+        wanted: Wanted = ALL,
     ) -> None:
         self.store = store
         self.assets = assets
         self.scratch = scratch
         self.compute = compute
-        self.samples = samples
+        self.samples = wanted.samples
+        self.first = wanted.first
+        self.keep_float = wanted.keep_float
         self.float_noise: dict[tuple[str, str, tuple[str, ...]], NDArray[Any]] = {}
         """Measured already by this process: model, reference and sample ids -> distances of single and double."""
+        self._calibrated: dict[tuple[str, bool, int, float, int], Calibrated] = {}
 
     def form(self, model: Model, reference: Reference, form: Form, point: Point | None = None) -> Artefact:
         """The artefact of a form under a reference's weights, with all that it is made from; of a static form that for
@@ -65,6 +84,10 @@ class Workbench:
             sources["parent"], digests["parent"] = parent.folder, parent.digest
         elif reference.initialise is not None:
             params["initialise"] = reference.initialise
+        if form.quantisation is not None:
+            ranges = self.ranges(model, reference, form)
+            sources["ranges"], digests["ranges"] = ranges.folder, ranges.digest
+            params |= {"bits": form.quantisation.bits, "left_float": " ".join(sorted(form.quantisation.left_float))}
         for asset in reference.weights if form.parent is None else ():
             sources[asset.name] = self.assets.find(asset)
             digests[asset.name] = self.assets.cache.digest(sources[asset.name])
@@ -83,24 +106,99 @@ class Workbench:
         )
         return self._made(name, form.step, given, digests)
 
+    def statistics(self, model: Model, reference: Reference, form: Form) -> Artefact:
+        """What each tensor of a quantised form's parent holds over the calibration samples."""
+        parent, chosen = self.form(model, reference, _parent(model, form)), self.calibrated(model, reference, form)
+        path, digests = self._located(chosen.data), {"parent": parent.digest, "samples": chosen.digest}
+        sized = model.at(model.judged(reference))
+        given = StepInput(
+            sources=(parent.folder, path), params=chosen.params(model.feed), inputs=sized.inputs, outputs=sized.outputs
+        )
+        name = f"{model.name}.{form.parent}-{reference.name}-statistics"
+        return self._made(name, "harness.quantize.calibrate:statistics", given, digests)
+
+    def ranges(self, model: Model, reference: Reference, form: Form) -> Artefact:
+        """The range of each tensor of a quantised form, by its rule."""
+        how, parent = quantisation_of(form), self.form(model, reference, _parent(model, form))
+        made = self.statistics(model, reference, form)
+        params = {"rule": how.rule, "percentile": how.percentile, "bits": how.bits}
+        given = StepInput(sources=(made.folder, parent.folder), params=params)
+        digests = {"statistics": made.digest, "parent": parent.digest}
+        name = f"{model.name}.{form.name}-{reference.name}-ranges"
+        return self._made(name, "harness.quantize.calibrate:ranges", given, digests)
+
+    def ranking(self, model: Model, reference: Reference, form: Form, count: int) -> Artefact:
+        """The activation tensors of a quantised form, the one that costs most first, over the first ``count`` samples
+        that it is calibrated on: none of them is judged."""
+        made, parent = self.form(model, reference, form), self.form(model, reference, _parent(model, form))
+        chosen = self.calibrated(model, reference, form)
+        few = {name: getattr(chosen, name)[:count] for name in ("numbers", "ids", "digests")}
+        chosen = replace(chosen, **few)
+        sized = model.at(model.judged(reference))
+        given = StepInput(
+            sources=(made.folder, parent.folder, self._located(chosen.data)),
+            params=chosen.params(model.feed),
+            inputs=sized.inputs,
+            outputs=sized.outputs,
+        )
+        digests = {"quantised": made.digest, "parent": parent.digest, "samples": chosen.digest}
+        name = f"{model.name}.{form.name}-{reference.name}-ranking"
+        return self._made(name, "harness.quantize.ranking:ranking", given, digests)
+
+    def calibration_inputs(self, model: Model, reference: Reference, form: Form) -> Artefact:
+        """What a quantised form is calibrated on, as files, for a backend that calibrates itself."""
+        chosen = self.calibrated(model, reference, form)
+        sized = model.at(model.judged(reference))
+        given = StepInput(sources=(self._located(chosen.data),), params=chosen.params(model.feed), inputs=sized.inputs)
+        name = f"{model.name}.{form.name}-{reference.name}-inputs"
+        return self._made(name, "harness.quantize.calibrate:inputs", given, {"samples": chosen.digest})
+
+    def calibrated(self, model: Model, reference: Reference, form: Form) -> Calibrated:
+        """The samples that a quantised form is calibrated on."""
+        data, how = set_of(model, reference, first=self.first), quantisation_of(form)
+        judged = data == reference.data
+        if (key := (data.name, judged, how.samples, how.share, how.seed)) not in self._calibrated:
+            with self.data(data, exact=False) as reader:
+                self._calibrated[key] = choose_samples(data, reader, how, first=self.first, judged=judged)
+        return self._calibrated[key]
+
+    def fed(self, model: Model, reference: Reference, form: Form, count: int) -> list[str]:
+        """sha256 of the first ``count`` inputs that a quantised form is calibrated on, as the model is fed them now."""
+        chosen = self.calibrated(model, reference, form)
+        feed, shape = resolve(chosen.data.feed or model.feed), model.at(model.judged(reference)).inputs[0].item
+        with self.data(chosen.data, exact=False) as reader:
+            wanted = islice(
+                ((number, sample) for number, sample in enumerate(reader.samples()) if number in chosen.numbers), count
+            )
+            return [hashlib.sha256(feed(sample.content, shape).tobytes()).hexdigest() for _, sample in wanted]
+
+    def calibrated_on(self, model: Model, reference: Reference, form: Form) -> frozenset[str]:
+        """The ids of samples that must not be judged, since the form was calibrated on them; none where that was done
+        as the guide does."""
+        if self.first or set_of(model, reference, first=False) != reference.data:
+            return frozenset()
+        return frozenset(self.calibrated(model, reference, form).ids)
+
     @contextmanager
     def data(self, data: DataSet, *, exact: bool = True) -> Iterator[DataSetReader]:
         """A data set, opened until leaving: found among the assets, or made.
 
         Raises ``DataError`` where ``exact`` samples are needed and those made are not the declared ones.
         """
-        if data.asset is not None:
-            folder = self.assets.find(data.asset)
-        else:
-            made = self._made(data.name, str(data.make), StepInput(params=data.params), {})
-            folder = made.folder
-            if exact and data.digest is not None and made.facts["pixels"] != data.digest:
-                raise DataError(
-                    f"{data.name}: its pixels have the digest {made.facts['pixels']}, declared is {data.digest}: this "
-                    "Pillow draws other pictures than the one of constraints.txt, so no figure can be compared"
-                )
-        with closing(open_reader(data, folder, data.name, data.options)) as reader:
+        with closing(open_reader(data, self._located(data, exact=exact), data.name, data.options)) as reader:
             yield reader
+
+    def _located(self, data: DataSet, *, exact: bool = False) -> Path:
+        """Where a data set lies."""
+        if data.asset is not None:
+            return self.assets.find(data.asset)
+        made = self._made(data.name, str(data.make), StepInput(params=data.params), {})
+        if exact and data.digest is not None and made.facts["pixels"] != data.digest:
+            raise DataError(
+                f"{data.name}: its pixels have the digest {made.facts['pixels']}, declared is {data.digest}: this "
+                "Pillow draws other pictures than the one of constraints.txt, so no figure can be compared"
+            )
+        return made.folder
 
     def inputs(self, model: Model, reference: Reference, count: int) -> list[Prepared]:
         """Prepared items for questions that compare a form with another one, not with a published figure; of a model
@@ -143,7 +241,11 @@ class Workbench:
         """A session on a cell. Raises ``Absent`` where its backend is not here, ``Broken`` where it does not work."""
         backend, availability = self.available(cell.backend)
         availability.required(cell.backend)
-        room = Room(self.store, self.scratch, self.compute)
+        recipe, inputs = cell.model.recipes.get(cell.backend), None
+        foretelling = cell.model.foretelling(cell.form, recipe) if recipe else None
+        if foretelling is not None and foretelling.quantisation:
+            inputs = partial(self.calibration_inputs, cell.model, reference, foretelling)
+        room = Room(self.store, self.scratch, self.compute, inputs)
         prepared = backend.prepare(self.form(cell.model, reference, cell.loaded, cell.point), cell, room)
         with backend.open(prepared, cell, room) as session:
             yield session
@@ -165,6 +267,10 @@ class Workbench:
         builder: Step = resolve(step)
         parts = builder.key_parts(given) | {f"input.{key}": digest for key, digest in digests.items()}
         return self.store.get(name, parts, lambda out: builder.build(given, out))
+
+
+def _parent(model: Model, form: Form) -> Form:
+    return next(model.ancestors(form))
 
 
 def open_reader(data: DataSet, path: Path, name: str, options: Mapping[str, Scalar]) -> DataSetReader:

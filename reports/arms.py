@@ -184,7 +184,7 @@ def _arms(record: Record, model: Model, backend: str, reference: Reference) -> A
     form, precision = model.deployed(reference), model.recipes[backend].precision
     if form.precision == precision:
         return None
-    lowered = model.lowered(form, precision)
+    lowered = model.foretelling(form, model.recipes[backend])
     first, device = (Group(model.name, form.name, *of) for of in ((HERE, form.precision), (backend, precision)))
     second = Group(model.name, lowered.name, HERE, precision) if lowered else None
     groups = (first, second, device)

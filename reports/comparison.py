@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from harness.provenance import INTEGERS
 from reports.compare import INCOMPARABLE, WORSE, Comparison, verdicts
 from reports.flips import Flips
 from reports.markdown import bullet, escape, heading, table
 from reports.record import Record
+from reports.text import NONE
 
 NAMED = 10
 """How many flipped samples are named."""
@@ -13,7 +15,7 @@ CLASSES_NAMED = 5
 """How many classes of pixels are named that lost most."""
 WORSE_NAMED = 25
 """How many lines of what got worse come first; all of them are in the tables."""
-MACHINE = ("cpu", "cpu.cores", "cpu.flags", "threads", "platform")
+MACHINE = ("cpu", "cpu.cores", "cpu.flags", *INTEGERS, "threads", "platform")
 """Where these differ, a ratio of times may be that of the machines."""
 
 
@@ -103,7 +105,22 @@ def _accuracy(found: Comparison) -> list[str]:
         for each in found.accuracy
         if each.classes
     ]
+    named += _kernels(found)
     return [*table(header, rows), *_pooled(found), *([""] if named else []), *named]
+
+
+def _kernels(found: Comparison) -> list[str]:
+    """A line for each difference in what the answers of quantised forms depend on besides their files."""
+    differ: dict[str, list[str]] = {}
+    for each in found.accuracy:
+        for name in INTEGERS:
+            before, after = (side.answers[each.key].text(name) or NONE for side in (found.a, found.b))
+            if before != after:
+                differ.setdefault(f"{name} {before} -> {after}", []).append(each.key.subject)
+    return [
+        bullet(f"{what}: what {', '.join(subjects)} answers otherwise may be due to that alone")
+        for what, subjects in differ.items()
+    ]
 
 
 def _result_of(found: Flips) -> str:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from harness.judge import OverPictures
+from harness.paired import Counts, PairedPictures, bootstrap
 
-from harness.judge import LEAST_PICTURES, OverPictures
-
-RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
-"""Of the bootstrap: the same two runs give the same interval."""
-
-Counts = Mapping[str, float]
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,29 +46,6 @@ class Drift:
 
 def drift(name: str, measure: OverPictures, before: Sequence[Counts], after: Sequence[Counts]) -> Drift:
     """The drift of a value, from what each picture counts in A and in B, in one order of pictures."""
-    sides = np.stack([_counted(measure, before), _counted(measure, after)])
-    first, last = (measure.values(side.sum(axis=0, keepdims=True)) for side in sides)
-    return Drift(
-        name=name,
-        values=(float(first[0]), float(last[0])),
-        interval=_interval(measure, sides),
-        changed=int((sides[0] != sides[1]).any(axis=1).sum()),
-        n=len(before),
-    )
-
-
-def _counted(measure: OverPictures, pictures: Sequence[Counts]) -> NDArray[np.float64]:
-    """What each picture adds to the sums, n x columns."""
-    return np.array([[each[name] for name in measure.summed] for each in pictures], np.float64)
-
-
-def _interval(measure: OverPictures, sides: NDArray[np.float64]) -> tuple[float, float]:
-    """The interval of the difference of two sides, 2 x n x columns."""
-    n, draw = sides.shape[1], np.random.default_rng(SEED)
-    if n < LEAST_PICTURES:
-        return -1.0, 1.0
-    drawn = (np.bincount(draw.integers(n, size=n), minlength=n) for _ in range(RESAMPLES))
-    sums = np.array([counts @ sides for counts in drawn])
-    first, last = measure.values(sums[:, 0]), measure.values(sums[:, 1])
-    low, high = np.quantile(last - first, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
+    pair = PairedPictures.of(measure, before, after)
+    interval = bootstrap(measure, pair.sides, CONFIDENCE)
+    return Drift(name=name, values=pair.values, interval=interval, changed=pair.changed, n=pair.n)

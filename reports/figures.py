@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.model import Model
-from reports import accuracy, agreement, arms, classes, end_to_end, memory, throughput
+from reports import (
+    accuracy,
+    agreement,
+    arms,
+    classes,
+    end_to_end,
+    keep_float,
+    layers,
+    losses,
+    memory,
+    operators_table,
+    throughput,
+)
 from reports.claims import Published
 from reports.markdown import table
 from reports.record import Record
@@ -17,6 +29,22 @@ def accuracy_table(record: Record, claims: list[Published], models: Mapping[str,
     rows = accuracy.measured(record, claims, models)
     lines = [(row.answer.key.subject, *row.cells) for row in rows]
     return table((f"Accuracy ({accuracy.metrics(rows)})", *accuracy.HEADER), lines) if lines else []
+
+
+def loss_table(record: Record, claims: list[Published], models: Mapping[str, Model]) -> list[str]:
+    """A row for each quantised form that was judged by what it loses against float."""
+    rows = [(found.answer.key.subject, *found.cells) for found in losses.losses(record, claims, models)]
+    return table(("Quantised against float", *losses.HEADER), rows) if rows else []
+
+
+def keep_float_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each quantised form: answers that change and the value, a column for each number of tensors left
+    float."""
+    found = keep_float.curves(record, models)
+    counts = keep_float.counts_of(found)
+    rows = [(curve.answer.key.subject, *curve.cells(counts)) for curve in found]
+    header = ("Left float (answers changed, value)", *keep_float.HEADER, *counts, *keep_float.ENDS)
+    return table(header, rows) if rows else []
 
 
 def class_tables(record: Record, models: Mapping[str, Model]) -> list[str]:
@@ -47,6 +75,12 @@ def device_table(record: Record, models: Mapping[str, Model]) -> list[str]:
     return table(("Device precision", *arms.HEADER), rows) if rows else []
 
 
+def layer_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each quantised form whose layers were compared. The page has the worst layers of each."""
+    rows = [(found.answer.key.subject, *found.cells) for found in layers.compared(record, models)]
+    return table(("Layers of quantised forms", *layers.HEADER), rows) if rows else []
+
+
 def throughput_table(record: Record, claims: list[Published], models: Mapping[str, Model]) -> list[str]:
     """A row for each form, backend, weights and clock and for each published value, a column for each point."""
     speeds = throughput.speeds(record, claims, models)
@@ -68,3 +102,9 @@ def memory_table(record: Record, models: Mapping[str, Model]) -> list[str]:
     """A row for each form, backend and weights, a column for each point."""
     points, rows = memory.rows(record, models)
     return table(("Memory, MiB", *memory.HEADER, *points), rows) if rows else []
+
+
+def operator_table(record: Record, models: Mapping[str, Model]) -> list[str]:
+    """A row for each form that was profiled: what takes its time. The page has a table for each model."""
+    rows = operators_table.lines(record, models)
+    return table(("Operators", *operators_table.LINE), rows) if rows else []

@@ -6,8 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from harness.judge import Measure, OverPictures
+from harness.paired import mcnemar
 from reports.classes import Change, changes
 from reports.drift import Drift, drift
 from reports.measures import named, sets
@@ -19,12 +21,14 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was answered to one sample, what is true, and whether that is a hit; what it counts, where that is kept."""
+    """What was answered to one sample, what is true, and whether that is a hit; what it counts, where that is kept; and
+    of a quantised form what its float one answered."""
 
     predicted: str
     truth: str
     hit: bool
     counts: Mapping[str, float] | None = None
+    single: Outcome | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +47,8 @@ class Flips:
 
     @property
     def p(self) -> float:
-        """The exact two-sided McNemar p: how likely a split at least this uneven is if neither is better."""
-        from scipy.stats import binomtest
-
-        changed = len(self.lost) + len(self.gained)
-        return float(binomtest(len(self.lost), changed).pvalue) if changed else 1.0
+        """The exact two-sided McNemar p."""
+        return mcnemar(len(self.lost), len(self.gained))
 
     @property
     def worse(self) -> bool:
@@ -111,12 +112,7 @@ def outcomes(record: Record, answer: Recorded, side: str) -> dict[str, Outcome]:
                 fields = json.loads(line)
                 if fields["id"] in found:
                     raise NoOutcomes(f"outcomes: {side} holds the sample {fields['id']} twice")
-                found[fields["id"]] = Outcome(
-                    predicted=str(fields["predicted"]),
-                    truth=str(fields["truth"]),
-                    hit=fields["hit"] is True,
-                    counts=_counts(fields.get("counts")),
-                )
+                found[fields["id"]] = _outcome(fields, str(fields["truth"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoOutcomes(
             f"outcomes: {side} cannot be read, outcomes/{name} line {len(found) + 1}: {type(error).__name__}: {error}"
@@ -129,6 +125,17 @@ def outcomes(record: Record, answer: Recorded, side: str) -> dict[str, Outcome]:
             f"its record says {hits} of {n}"
         )
     return found
+
+
+def _outcome(fields: Mapping[str, Any], truth: str) -> Outcome:
+    """What a line says of one sample, and of its float answer. Raises as ``_counts``, and ``KeyError``."""
+    return Outcome(
+        predicted=str(fields["predicted"]),
+        truth=truth,
+        hit=fields["hit"] is True,
+        counts=_counts(fields.get("counts")),
+        single=_outcome(fields["float"], truth) if "float" in fields else None,
+    )
 
 
 def _counts(found: object) -> dict[str, float] | None:

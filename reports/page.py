@@ -13,7 +13,20 @@ from markupsafe import Markup, escape
 
 from harness.model import Model
 from harness.verdict import Verdict
-from reports import accuracy, agreement, arms, charts, classes, end_to_end, memory, throughput
+from reports import (
+    accuracy,
+    agreement,
+    arms,
+    charts,
+    classes,
+    end_to_end,
+    keep_float,
+    layers,
+    losses,
+    memory,
+    operators_table,
+    throughput,
+)
 from reports.anchors import Anchors
 from reports.claims import Published, not_judged, published, undeclared
 from reports.licences import licences
@@ -201,11 +214,20 @@ class _View:
             ],
             "metrics": accuracy.metrics(self.accuracy),
             "accuracy_header": accuracy.HEADER,
+            "losses": [
+                (found, losses.flipped(self.record, found))
+                for found in losses.losses(self.record, self.claims, self.models)
+            ],
+            "losses_header": losses.HEADER,
+            **keep_float.shown_on_page(self.record, self.models),
             "classes": classes.tables(self.record, self.models),
             "classes_header": classes.HEADER,
             "edges": edges,
             "references": agreement.references(edges),
             "agreement_header": agreement.HEADER,
+            "layers": layers.compared(self.record, self.models),
+            "layers_header": layers.HEADER,
+            "layers_ranked": layers.RANKED,
             "arms": arms.arms(self.record, self.models),
             "arms_header": arms.HEADER,
             "speeds": self._speeds(),
@@ -214,6 +236,8 @@ class _View:
             "end_to_end_header": end_to_end.HEADER,
             "memory": memory.rows(self.record, self.models),
             "memory_header": memory.HEADER,
+            "operators": operators_table.tables(self.record, self.models),
+            "operators_header": operators_table.HEADER,
         }
 
     def _speeds(self) -> list[Speeds]:

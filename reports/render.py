@@ -12,7 +12,11 @@ from reports.figures import (
     class_tables,
     device_table,
     end_to_end_table,
+    keep_float_table,
+    layer_table,
+    loss_table,
     memory_table,
+    operator_table,
     throughput_table,
 )
 from reports.markdown import bullet, escape, table
@@ -44,12 +48,16 @@ def render(record: Record, models: Mapping[str, Model]) -> str:
     sections = [
         _matrix(answers, models) + [""] * bool(skipped) + skipped,
         accuracy_table(record, claims, models),
+        loss_table(record, claims, models),
+        keep_float_table(record, models),
         class_tables(record, models),
         agreement_table(record, models),
+        layer_table(record, models),
         device_table(record, models),
         throughput_table(record, claims, models),
         end_to_end_table(record, models),
         memory_table(record, models),
+        operator_table(record, models),
     ]
     body = [line for section in sections if section for line in ("", *section)]
     room = SCREEN * len({answer.model for answer in answers}) - len(head) - len(body)

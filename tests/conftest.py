@@ -14,7 +14,8 @@ from hypothesis import settings
 from harness.assets import Assets
 from harness.datasets import Sample
 from harness.datasets.rendered.words import draw_word, encode_png
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.reference import Reference
 from harness.registry import PROJECT, load_models, resolve
 from harness.sizes import BATCH, Point, TensorSpec

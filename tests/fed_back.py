@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from harness.assets import Assets
 from harness.cells import Ask, Scope, asks
 from harness.datasets import Sample
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.onnx_graph.edit import MODEL
 from harness.postprocess.recognition import Ctc
 from harness.reference import Asset, DataSet, Reference

@@ -17,7 +17,7 @@ from harness.probe import Probe
 from harness.process import run
 from harness.store import Artefact
 from harness.verdict import Absent
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 
 TOOL = """
 # Knows nothing of the project: takes files in the order of their numbers, so many at a time, and names each output by
@@ -127,7 +127,7 @@ class FilesBench(Workbench):
     """A workbench on which the files backend takes the place of ``ort``; everything else is real."""
 
     def __init__(self, honest: Workbench, backend: FilesBackend, scratch: Path) -> None:
-        super().__init__(honest.store, honest.assets, scratch, samples=honest.samples)
+        super().__init__(honest.store, honest.assets, scratch, wanted=Wanted(samples=honest.samples))
         self._backend = backend
 
     def available(self, name: str) -> tuple[Backend, Availability]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.recipe import Recipe
 from reports.arms import HEADER
 from reports.render import render

@@ -123,6 +123,11 @@ def good(ask: Ask) -> Answer:
             "largest": 42.5, "tensor": "/conv", "operator": "Conv", "sample": "w1", "share": 42.5 / 65504, "over": 0,
             "small": 1, "layers": 40, "parameters": 20, "n": 64,
         },
+        "placement": {
+            "nodes": 85, "elsewhere": 0, "providers": "CPUExecutionProvider: 85", "runs": 5, "kernel_ms": 10.0,
+            "share: Conv": 0.75, "nodes: Conv": 7, "ms: Conv": 7.5,
+            "share: LSTM": 0.25, "nodes: LSTM": 78, "ms: LSTM": 2.5,
+        },
         "operators": {
             "toolkit": ask.toolkit, "opset": 11, "operators": 16, "nodes": 85, "refused": "", "unknown": "",
         },

@@ -15,8 +15,9 @@ from onnx import numpy_helper
 
 from harness.backends import Batch, Outputs, Session
 from harness.cells import Cell
+from harness.form import Form
 from harness.measure import Clocks, Measurement, TimingPlan, time_calls
-from harness.model import Form, Model
+from harness.model import Model
 from harness.postprocess.recognition import LOWER, LOWER_CTC
 from harness.preprocess.text_line import stretch_grey
 from harness.reference import Reference

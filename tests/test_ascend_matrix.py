@@ -15,7 +15,7 @@ from harness.cells import QUESTIONS, Ask, Scope, asks
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.ascend_host import host_in
 from tests.standin_host import environment
 from tests.suite import answers, run_suite
@@ -38,7 +38,7 @@ def asked_of_devices(model: str) -> list[Ask]:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
     with host_in(tmp_path, monkeypatch):
-        yield Workbench(Store(tmp_path / "store"), Assets(), tmp_path / "scratch", samples=100)
+        yield Workbench(Store(tmp_path / "store"), Assets(), tmp_path / "scratch", wanted=Wanted(samples=100))
 
 
 @pytest.mark.parametrize("name", MODELS)

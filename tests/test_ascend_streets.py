@@ -21,7 +21,7 @@ from harness.model import Model
 from harness.reference import Reference
 from harness.registry import load_models
 from harness.verdict import Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.ascend_host import Played
 from tests.saboteurs import SpoiltSession
 from tests.test_ascend_scenes import place
@@ -54,7 +54,9 @@ class SpoiltDevice(Workbench):
     """A workbench that spoils what the device gives; everything else is real."""
 
     def __init__(self, honest: Workbench, spoil: Callable[[np.ndarray], np.ndarray]) -> None:
-        super().__init__(honest.store, honest.assets, honest.scratch, compute=honest.compute, samples=honest.samples)
+        super().__init__(
+            honest.store, honest.assets, honest.scratch, compute=honest.compute, wanted=Wanted(samples=honest.samples)
+        )
         self._spoil = spoil
 
     @contextmanager

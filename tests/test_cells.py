@@ -10,8 +10,8 @@ import pytest
 
 from harness.cells import QUESTIONS, Ask, Scope, asks, cells
 from harness.declaration import DeclarationError
+from harness.form import Form
 from harness.markers import marker_names
-from harness.model import Form
 from harness.reference import Asset, Reference
 from harness.registry import load_models
 from harness.sizes import Point
@@ -84,11 +84,11 @@ class TestDomains:
             everywhere = {ask.at.point for ask in asked(question, all_batches=True) if ask.form.name == "half"}
             assert everywhere == set(crnn.points)
 
-    def test_a_form_in_another_precision_is_asked_for_no_times_and_no_batching(self):
+    def test_a_form_in_half_precision_is_asked_for_no_times_and_none_in_another_for_batching(self):
         found = frozenset((model.name, each.name) for model in load_models().values() for each in model.references)
         for question in ("throughput", "batching", "range"):
             for ask in asks(question, load_models(), Scope(found=found, all_batches=True)):
-                assert ask.form.precision == "fp32"
+                assert ask.form.precision == "fp32" or (ask.form.quantisation and question == "throughput")
 
     def test_half_precision_of_what_each_reference_deploys_is_asked_for_accuracy(self):
         here = frozenset({("ppocr_rec", "dequantised"), ("ppocr_cls", "official"), ("rare", "exported")})
@@ -251,6 +251,7 @@ class TestPaddleRoute:
         here = frozenset({("ppocr_cls", "official")})
         made = {"checkpoint", "network", "exported"}
         published = {"program", "onnx", "half"}
+        made |= {form.name for form in direction.forms if form.quantisation} | {"quantisable"}
         assert {form for form, _ in self.asked(direction, "build")} == made | {"exported_half"}
         assert {form for form, _ in self.asked(direction, "build", found=here)} == made | published
         assert ("onnx", "bundled") not in self.asked(direction, "agreement", found=here)

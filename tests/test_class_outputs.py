@@ -14,9 +14,10 @@ from harness.agree import Decoded, Loss, agree, item_distances, lossy
 from harness.cells import Cell, Scope, asks, cells
 from harness.claim import Claim
 from harness.declaration import DeclarationError
+from harness.form import Form
 from harness.markers import marker_names
 from harness.measure import Measurement
-from harness.model import Form, Model
+from harness.model import Model
 from harness.onnx_graph.inspect import Summary, Tensor
 from harness.questions.agreement import as_given_by, least_items
 from harness.questions.build import differ

@@ -8,7 +8,7 @@ import pytest
 
 from harness.claim import Claim
 from harness.declaration import DeclarationError, choose
-from harness.model import Form
+from harness.form import Form
 from harness.reference import Asset, DataSet, Reference
 from harness.sizes import BATCH, Point, TensorSpec
 

@@ -187,7 +187,8 @@ def declared(server: ThreadingHTTPServer, tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "toy.py").write_text(
         f'''
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.sizes import BATCH, Point, TensorSpec
 from harness.reference import Archive, Asset, DataSet, Reference
 

@@ -14,7 +14,8 @@ from onnx import TensorProto
 from harness.backends import Batch, Room
 from harness.backends.ort import BACKEND
 from harness.cells import Cell
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.onnx_graph.edit import Graph
 from harness.onnx_graph.half import HALF, PASSED_ON, coordinates, joined, lowered, to_half
 from harness.registry import load_models, resolve

@@ -19,7 +19,7 @@ from harness.reference import Reference
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.saboteurs import SpoiltSession
 from tests.test_saboteurs import settle
 
@@ -38,7 +38,7 @@ class SpoiltHalf(Workbench):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> SpoiltHalf:
     folder = tmp_path_factory.mktemp("bench")
-    return SpoiltHalf(Store(folder / "store"), Assets(), folder / "scratch", samples=8)
+    return SpoiltHalf(Store(folder / "store"), Assets(), folder / "scratch", wanted=Wanted(samples=8))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from harness.reference import Asset
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.saboteurs import SabotagedBench
 from tests.test_saboteurs import settle
 
@@ -162,7 +162,7 @@ class TestAsked:
 
 
 def with_samples(bench: Workbench, samples: int | None) -> Workbench:
-    return Workbench(bench.store, bench.assets, bench.scratch, samples=samples)
+    return Workbench(bench.store, bench.assets, bench.scratch, wanted=Wanted(samples=samples))
 
 
 class TestPeaks:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.cells import Cell, cells
 from harness.declaration import DeclarationError
-from harness.model import Form
+from harness.form import Form
 from harness.recipe import Recipe
 from harness.registry import load_models
 from tests.conftest import TOY_FORMS

@@ -13,7 +13,8 @@ from harness.probe import machine
 from harness.registry import MODELS, backends, choose_model, load_models, resolve
 
 DECLARATION = """
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.sizes import BATCH, Point, TensorSpec
 from harness.reference import Reference
 

@@ -18,7 +18,7 @@ from harness.model import Model
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Answer, Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.test_saboteurs import settle
 
 SCENES = 24
@@ -29,7 +29,7 @@ SMALL = "bs1_96x160"
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     folder = tmp_path_factory.mktemp("scenes")
-    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", samples=SCENES)
+    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", wanted=Wanted(samples=SCENES))
 
 
 @pytest.fixture(scope="module")

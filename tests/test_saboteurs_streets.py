@@ -18,7 +18,7 @@ from harness.model import Model
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Answer, Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.saboteurs import SabotagedBench
 from tests.test_saboteurs import settle
 
@@ -34,7 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 @pytest.fixture(scope="module")
 def few(bench: Workbench) -> Workbench:
     """The same that reads as many streets as tell what is far off."""
-    return Workbench(bench.store, bench.assets, bench.scratch, samples=24)
+    return Workbench(bench.store, bench.assets, bench.scratch, wanted=Wanted(samples=24))
 
 
 @pytest.fixture(scope="module")

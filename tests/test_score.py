@@ -23,7 +23,7 @@ from harness.files.windows import Window
 from harness.questions.accuracy import ask as ask_accuracy
 from harness.registry import load_models
 from harness.store import Store
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.files_backend import run_tool
 from tests.folders import answer, declare_few
 
@@ -196,7 +196,7 @@ class TestStream:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """Reads only the first samples, so that it takes seconds."""
     folder = tmp_path_factory.mktemp("run")
-    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", samples=60)
+    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", wanted=Wanted(samples=60))
 
 
 class TestAsInARun:

@@ -24,7 +24,7 @@ from harness.questions import accuracy, batching
 from harness.sizes import BATCH, Point, TensorSpec
 from harness.store import Artefact, Store
 from harness.verdict import Refused, Verdict
-from harness.workbench import Workbench
+from harness.workbench import Wanted, Workbench
 from tests.files_backend import FilesBackend, FilesBench, size_of
 
 
@@ -229,7 +229,7 @@ class TestAToolOfItsOwn:
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """Reads only the first samples, so that it takes seconds."""
     folder = tmp_path_factory.mktemp("bench")
-    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", samples=48)
+    return Workbench(Store(folder / "store"), Assets(), folder / "scratch", wanted=Wanted(samples=48))
 
 
 def asked(question: str, model: Model) -> Ask:

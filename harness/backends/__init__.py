@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,11 +74,13 @@ class Compute:
 
 @dataclass(frozen=True)
 class Room:
-    """Where a backend works: the store for what it compiles, a folder for its logs, and what to compute with."""
+    """Where a backend works: the store for what it compiles, a folder for its logs, what to compute with, and for one
+    that quantises itself what makes the inputs that it calibrates on: ``0.npy``, ``1.npy`` and so on, one item each."""
 
     store: Store
     scratch: Path
     compute: Compute = Compute()
+    calibration: Callable[[], Artefact] | None = None
 
 
 class Session(Protocol):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from harness.backends import Availability, Batch, Outputs, Room
 from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan, time_calls
+from harness.ort_profile import Profile, read_profile
+from harness.ort_session import CONFIGURATION, EXACT_INTEGERS, session_options
 from harness.probe import Probe
 from harness.store import Artefact
 from harness.verdict import Broken, Refused
@@ -64,7 +69,8 @@ class OrtBackend:
         version = probe.package("onnxruntime")
         if version is None:
             return Availability(False, "no Python package onnxruntime", "pip install -c constraints.txt onnxruntime")
-        return Availability(True, provenance={"onnxruntime": version, "provider": PROVIDER})
+        options = {EXACT_INTEGERS: CONFIGURATION[EXACT_INTEGERS]}
+        return Availability(True, provenance={"onnxruntime": version, "provider": PROVIDER, **options})
 
     def prepare(self, form: Artefact, cell: Cell, room: Room) -> Artefact:
         """The ONNX file as it is."""
@@ -72,24 +78,47 @@ class OrtBackend:
 
     @contextmanager
     def open(self, prepared: Artefact, cell: Cell, room: Room) -> Iterator[OrtSession]:
-        """A session whose intra-op threads do not spin: spinning burns CPU time under contention."""
-        import onnxruntime
+        """A session on the file, and on nothing but the CPU provider."""
+        session = _opened(prepared.file("model.onnx"), _options(cell, room))
+        yield OrtSession(session, _outputs(cell))
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = room.compute.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Planning it takes time by the square of the number of tensors, of which half precision has three for one.
-        options.enable_mem_reuse = cell.precision != "fp16"
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = prepared.file("model.onnx")
-        try:
-            session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
-        except Exception as error:
-            raise Refused(f"ONNX Runtime does not load {path}: {error}") from error
-        if session.get_providers() != [PROVIDER]:
-            raise Broken(f"asked ONNX Runtime for {PROVIDER}, it runs on {', '.join(session.get_providers())}")
-        yield OrtSession(session, tuple(spec.name for spec in cell.sized.outputs))
+    def profile(self, prepared: Artefact, cell: Cell, room: Room, batch: Batch, runs: int) -> Profile:
+        """Which node of the same session ran where and how long, over so many runs of a batch besides the first.
+
+        The profiler's file lies in a folder of its own, and nothing stays of it.
+        """
+        with TemporaryDirectory(prefix="profile-") as folder:
+            options = _options(cell, room)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            session = _opened(prepared.file("model.onnx"), options)
+            for _ in OrtSession(session, _outputs(cell)).map([batch] * (runs + 1)):
+                pass
+            written = session.end_profiling()
+            return read_profile(Path(written))
+
+
+def _options(cell: Cell, room: Room) -> Any:
+    options = session_options(room.compute.threads)
+    # Planning it takes time by the square of the number of tensors, of which half precision has three for one.
+    options.enable_mem_reuse = cell.precision != "fp16"
+    return options
+
+
+def _opened(path: Path, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+    except Exception as error:
+        raise Refused(f"ONNX Runtime does not load {path}: {error}") from error
+    if session.get_providers() != [PROVIDER]:
+        raise Broken(f"asked ONNX Runtime for {PROVIDER}, it runs on {', '.join(session.get_providers())}")
+    return session
+
+
+def _outputs(cell: Cell) -> tuple[str, ...]:
+    return tuple(spec.name for spec in cell.sized.outputs)
 
 
 BACKEND = OrtBackend()

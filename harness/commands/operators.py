@@ -12,7 +12,8 @@ from harness.ascend.operators import VERSIONS
 from harness.assets import Assets
 from harness.commands.folders import add_models, add_store
 from harness.declaration import DeclarationError
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
 from harness.questions.operators import answer
 from harness.reference import Reference
 from harness.registry import choose_model, load_models

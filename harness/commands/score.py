@@ -17,7 +17,8 @@ from harness.evaluate import Scored, Task, check_outputs
 from harness.files.pack import item_bytes, write_whole
 from harness.files.sources import Truth, truth
 from harness.files.unpack import OutputFolder
-from harness.model import Model, Precision
+from harness.form import Precision
+from harness.model import Model
 from harness.questions.accuracy import SINGLE, Judging, write_outcomes
 from harness.registry import choose_model, load_models
 from harness.store import Store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.judge import Measure
 
@@ -29,4 +29,13 @@ class Metric(Protocol):
 
     def value(self, sums: Sequence[float]) -> Mapping[str, float]:
         """The metrics that the summed counts give, by name."""
+        ...
+
+
+@runtime_checkable
+class Matching(Protocol):
+    """A metric that matches what is answered with places in a picture."""
+
+    def matched(self, predicted: Any, truth: Any) -> frozenset[int]:
+        """Which places of a picture are matched, by number."""
         ...

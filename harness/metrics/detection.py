@@ -47,12 +47,13 @@ class DetectionIou:
 
     def count(self, predicted: str, truth: str) -> tuple[float, ...]:
         """The counts of one picture: an answer that ``write_boxes`` wrote, and a truth that ``write_truth`` did."""
-        regions, boxes = read_truth(truth), read_boxes(predicted)
-        cared = _valid([region for region in regions if not region.ignored])
-        found = _valid(boxes)
-        found = found[~_inside(found, _valid([region for region in regions if region.ignored]))]
+        cared, found = _counted(predicted, truth)
         counted = {"matched": _matches(cared, found), "truths": len(cared), "detections": len(found)}
         return (int(len(set(counted.values())) == 1), 1, *counted.values(), *moments(counted))
+
+    def matched(self, predicted: str, truth: str) -> frozenset[int]:
+        """Which places of text are matched, by their number among those of the picture that count."""
+        return frozenset(_partners(*_counted(predicted, truth)))
 
     def faults(self, counts: Sequence[float]) -> float:
         """The places and boxes that are left without a partner."""
@@ -66,6 +67,14 @@ class DetectionIou:
 
 
 ICDAR_IOU = DetectionIou()
+
+
+def _counted(predicted: str, truth: str) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """The places of text and the detections of a picture that count."""
+    regions, boxes = read_truth(truth), read_boxes(predicted)
+    cared = _valid([region for region in regions if not region.ignored])
+    found = _valid(boxes)
+    return cared, found[~_inside(found, _valid([region for region in regions if region.ignored]))]
 
 
 def _valid(places: Sequence[Region | Box]) -> NDArray[np.object_]:
@@ -86,6 +95,11 @@ def _inside(found: NDArray[np.object_], ignored: NDArray[np.object_]) -> NDArray
 
 def _matches(truths: NDArray[np.object_], found: NDArray[np.object_]) -> int:
     """How many truths have a detection of their own."""
+    return len(_partners(truths, found))
+
+
+def _partners(truths: NDArray[np.object_], found: NDArray[np.object_]) -> dict[int, int]:
+    """The detection of each truth that has one of its own."""
     rows, columns = _near(truths, found)
     pairs = truths[rows], found[columns]
     over = shapely.area(shapely.intersection(*pairs)) / shapely.area(shapely.union(*pairs)) > LEAST_IOU
@@ -93,7 +107,7 @@ def _matches(truths: NDArray[np.object_], found: NDArray[np.object_]) -> int:
     for truth, detection in zip(rows[over].tolist(), columns[over].tolist(), strict=True):
         if truth not in taken and detection not in taken.values():
             taken[truth] = detection
-    return len(taken)
+    return taken
 
 
 def _near(left: NDArray[np.object_], right: NDArray[np.object_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.backends import Batch
 from harness.onnx_graph.edit import Graph
+from harness.ort_session import session_options
 
 WEIGHT = "weight"
 INPUT = "input"
@@ -43,7 +44,7 @@ def peaks(path: Path, names: Collection[str], batches: Iterable[Batch], threads:
     made = {name: node.op_type for node in model.graph.node for name in node.output if name in names}
     found = {name: Peak(name, WEIGHT, _largest(held)) for name, held in constants.items() if name in names}
     asked = [name for name in made if name not in constants]
-    session = _session(model, asked, threads)
+    session = session_giving(model, asked, threads)
     for batch in batches:
         values = dict(zip(asked, session.run(asked, dict(batch.inputs)), strict=True))
         values |= {name: array for name, array in batch.inputs.items() if name in names}
@@ -59,17 +60,16 @@ def _largest(array: NDArray[Any]) -> float:
     return float(max(array.max(), -array.min())) if array.size else 0.0
 
 
-def _session(model: onnx.ModelProto, asked: Collection[str], threads: int) -> Any:
-    """A session that gives every value that is asked for; of its own outputs it gives none twice."""
+def session_giving(model: onnx.ModelProto, asked: Collection[str], threads: int, *, as_written: bool = False) -> Any:
+    """A session that gives every value that is asked for; of its own outputs it gives none twice. ``as_written`` fuses
+    and rewrites nothing, so that integers are computed as the graph defines them."""
     import onnxruntime
 
     shown = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in asked if name not in shown)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options = session_options(threads)
     # Everything is an output, so there is nothing to reuse, and planning it takes time by the square of their number.
     options.enable_mem_reuse = False
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

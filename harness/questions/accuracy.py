@@ -31,7 +31,15 @@ WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 def ask(bench: Workbench, ask: Ask) -> Answer:
-    """Evaluates the reference's data, all of it or the first ``--samples``, and judges every accuracy claim."""
+    """Evaluates the reference's data, all of it or the first ``--samples``, and judges every accuracy claim.
+
+    A form that is quantised here is judged by what it loses: claims are of the vendor's quantiser, or of other forms.
+    """
+    if ask.form.quantisation is not None:
+        # It counts with what is below.
+        from harness.questions import loss
+
+        return loss.ask(bench, ask)
     cell, model = ask.at, ask.model
     reference = model.reference(ask.reference)
     if reference.data is None:
@@ -198,19 +206,23 @@ def tally(scored: Iterable[Scored], metric: Metric) -> dict[str, list[tuple[floa
 def write_outcomes(scored: Iterable[Scored], path: Path, metric: Metric) -> Iterator[Scored]:
     """Passes outcomes through and writes each as a JSON line: id, predicted, truth, hit; of a metric with values that
     pictures have together also the counts by column, every one, which two runs are compared by."""
-    pooled = any(isinstance(measure, OverPictures) for measure in metric.measures.values())
     with path.open("w", encoding="utf-8") as file:
         for outcome in scored:
-            line: dict[str, object] = {
-                "id": outcome.id,
-                "predicted": as_text(outcome.predicted),
-                "truth": as_text(outcome.truth),
-                "hit": bool(outcome.counts[0]),
-            }
-            if pooled:
-                line["counts"] = dict(zip(metric.columns, outcome.counts, strict=True))
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(as_fields(outcome, metric), ensure_ascii=False) + "\n")
             yield outcome
+
+
+def as_fields(outcome: Scored, metric: Metric) -> dict[str, object]:
+    """An outcome as ``write_outcomes`` writes it."""
+    fields: dict[str, object] = {
+        "id": outcome.id,
+        "predicted": as_text(outcome.predicted),
+        "truth": as_text(outcome.truth),
+        "hit": bool(outcome.counts[0]),
+    }
+    if any(isinstance(measure, OverPictures) for measure in metric.measures.values()):
+        fields["counts"] = dict(zip(metric.columns, outcome.counts, strict=True))
+    return fields
 
 
 def as_text(answer: Any) -> str:

@@ -96,7 +96,8 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
     here. The median, because items that a near tie turns are no measure.
     """
     cell, model = ask.at, ask.at.model.giving(ask.at.loaded)
-    reference, lowered = model.reference(ask.reference), model.lowered(cell.form, cell.precision)
+    reference, recipe = model.reference(ask.reference), model.recipes.get(cell.backend)
+    lowered = model.foretelling(cell.form, recipe) if recipe else None
     if lowered is None or not model.makes(reference, lowered):
         raise DeclarationError(f"{cell.id}: no form of {reference.name} tells what {cell.precision} costs here")
     items = bench.inputs(cell.sized, reference, max(cell.point.batch, least_items(cell.sized)))

@@ -1,14 +1,23 @@
 """Build: is the form what its declaration says? Names, shapes, dtypes, opset, dynamic axes, operators, parameters; and
-is its file no larger than was published?"""
+is its file no larger than was published? Of a quantised form: is each scale, zero point and integer in it what ranges
+and weights imply?"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from itertools import islice
 
+from harness.calibration import samples_differ
 from harness.cells import Ask
 from harness.claim import Claim
-from harness.model import Form, Model
+from harness.form import Form
+from harness.model import Model
+from harness.onnx_graph.edit import MODEL
 from harness.onnx_graph.inspect import Summary, Tensor, inspect
+from harness.quantize import parameters
+from harness.quantize.calibrate import SAMPLES
+from harness.quantize.ranges import RANGES, read_ranges
 from harness.sizes import Point, TensorSpec
 from harness.store import Artefact
 from harness.verdict import Answer, Figure, Verdict
@@ -16,6 +25,10 @@ from harness.workbench import Workbench
 
 SHOWN = ("opset", "nodes", "parameters", "keys", "operators", "tensors")
 """Facts of a form that its line names, where it has them."""
+FED = 3
+"""So many calibration inputs are made again: one that is fed otherwise shows in any of them."""
+NAMED = 3
+"""Parameters of a quantised form that a line names, where they differ; of the others it says how many."""
 
 
 def ask(bench: Workbench, ask: Ask) -> Answer:
@@ -27,6 +40,7 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
         summary = inspect(made.file("model.onnx"), later=_spelled(ask.model, form))
         figures |= {"opset": summary.opset, "nodes": summary.nodes, "size": summary.size}
         differences = list(differ(ask.model, form, summary, ask.cell.point if ask.cell else None))
+        differences += _quantised_differently(bench, ask, made)
     else:
         differences = list(_facts_differ(form, made))
     size = summary.size if form.format == "onnx" else made.size
@@ -35,6 +49,11 @@ def ask(bench: Workbench, ask: Ask) -> Answer:
     if differences:
         return Answer(verdict=Verdict.FAIL, line="; ".join(differences), figures=figures)
     shown = ", ".join(f"{name} {figures[name]}" for name in SHOWN if name in figures)
+    if form.quantisation is not None:
+        shown += (
+            f", {figures['quantised']} values and {figures['quantised_weights']} weights in integers, left float "
+            f"{figures['left_float'] or 'nothing'}, {figures['single_size']} bytes in single precision"
+        )
     claimed = "".join(f"; {_megabytes(size)}, published {_limit(claim)}" for claim in sizes)
     return Answer(verdict=Verdict.PASS, line=f"as declared: {shown}, {size} bytes{claimed}", figures=figures)
 
@@ -54,6 +73,25 @@ def differ(model: Model, form: Form, summary: Summary, point: Point | None = Non
     for operator, count in form.operators.items():
         if summary.operators.get(operator, 0) != count:
             yield f"{summary.operators.get(operator, 0)} nodes of {operator}, declared {count}"
+
+
+def _quantised_differently(bench: Workbench, ask: Ask, made: Artefact) -> Iterator[str]:
+    """The ways in which a quantised form is not what its declaration, its samples, its ranges and its parent imply; of
+    the last the first few, and how many more."""
+    form, how, model, reference = ask.form, ask.form.quantisation, ask.model, ask.model.reference(ask.reference)
+    if how is None or form.parent is None:
+        return
+    for told in filter(None, str(made.facts["left_float"]).split(", ")):
+        if told.split()[0] not in how.left_float:
+            yield f"left float: {told}; name it in Quantisation.left_float with the reason, or quantise it"
+    ranges = bench.ranges(model, reference, form)
+    told, inputs = json.loads(ranges.file(SAMPLES).read_text()), bench.fed(model, reference, form, FED)
+    yield from samples_differ(told, bench.calibrated(model, reference, form), inputs)
+    single = bench.form(model, reference, model.form(form.parent)).file(MODEL)
+    found = parameters.differ(made.file(MODEL), single, read_ranges(ranges.file(RANGES)), how.bits, how.left_float)
+    yield from islice(found, NAMED)
+    if more := sum(1 for _ in found):
+        yield f"and {more} more such differences"
 
 
 def _spelled(model: Model, form: Form) -> bool:

@@ -1,8 +1,9 @@
 """CRNN for text lines of 0-9a-z: guide 001, from a PyTorch checkpoint to ONNX at opset 11."""
 
 from harness.claim import Claim
+from harness.form import Form
 from harness.layout import FileLayout
-from harness.model import Form, Model, Training
+from harness.model import Model, Training
 from harness.recipe import Recipe
 from harness.reference import Asset, DataSet, Reference
 from harness.sizes import BATCH, Point, TensorSpec

@@ -6,8 +6,9 @@ reason why the guide gives a cosine and no figure of detection. ``db_deform`` is
 """
 
 from harness.claim import Claim
+from harness.form import Form
 from harness.layout import FileLayout
-from harness.model import Form, Model, Training
+from harness.model import Model, Training
 from harness.recipe import Recipe
 from harness.reference import Asset, DataSet, GoldenBoxes, Reference
 from harness.sizes import BATCH, Point, Symbol, TensorSpec

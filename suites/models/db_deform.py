@@ -7,8 +7,9 @@ no recipe for Ascend.
 """
 
 from harness.claim import Claim
+from harness.form import Form
 from harness.layout import FileLayout
-from harness.model import Form, Model, Training
+from harness.model import Model, Training
 from harness.reference import Asset, DataSet, GoldenBoxes, Reference
 from harness.sizes import BATCH, Point, Symbol, TensorSpec
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from harness.claim import Claim
+from harness.form import Form
 from harness.layout import FileLayout
-from harness.model import Form, Model, Training
+from harness.model import Model, Training
 from harness.recipe import Recipe
 from harness.reference import Asset, DataSet, Reference
 from harness.sizes import BATCH, Point, Symbol, TensorSpec

@@ -1,7 +1,8 @@
 """RARE with ResNet-34 vd, for words on curved lines: guide 000, from Paddle's training checkpoint to ONNX."""
 
 from harness.claim import Claim
-from harness.model import Form, Model, Training
+from harness.form import Form
+from harness.model import Model, Training
 from harness.recipe import Recipe
 from harness.reference import Archive, Asset, DataSet, Golden, Reference
 from harness.sizes import BATCH, Point, TensorSpec

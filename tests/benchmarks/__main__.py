@@ -1,4 +1,4 @@
-"""What the suite itself costs: ``python -m tests.benchmarks overhead | stream | memory | collect``.
+"""What the suite itself costs: ``python -m tests.benchmarks overhead | stream | memory | collect | integers``.
 
 Figures, not tests: nothing here passes or fails. Times are CPU time or ratios taken in turn within one process, because
 wall time on a shared machine says more about the neighbours.
@@ -23,7 +23,9 @@ from harness.cells import Cell
 from harness.evaluate import Task, evaluate, stack
 from harness.measure import TimingPlan, time_calls
 from harness.model import Model
+from harness.provenance import INTEGERS, provenance
 from harness.registry import PROJECT, load_models
+from harness.sizes import Point
 from harness.store import Store
 from harness.workbench import Workbench
 
@@ -33,6 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("figure", choices=sorted(FIGURES))
     parser.add_argument("--model", default="crnn", help="name of a declaration; default crnn")
+    parser.add_argument("--form", default="", help="name of a quantised form (integers)")
     parser.add_argument("--reference", default="seeded", help="seeded (full size, default) or bundled (narrow)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
@@ -146,7 +149,26 @@ def collect(options: argparse.Namespace) -> None:
     print(f"collecting: median {median(spent):.2f} CPU s of {' '.join(f'{value:.2f}' for value in spent)}")
 
 
-FIGURES = {"overhead": overhead, "stream": stream, "files": files, "memory": memory, "collect": collect}
+def integers(options: argparse.Namespace) -> None:
+    """CPU time of a quantised form beside the form that it is made of, with and without exact integers, in turn."""
+    from tests.benchmarks.integers import compared
+
+    model, bench, _ = _deployed(options)
+    form, reference = model.form(options.form), model.reference(options.reference)
+    single = model.against(form)
+    assert form.quantisation is not None
+    assert single is not None
+    cell = Cell(model, form, "ort", form.precision, _point(model, options))
+    (batch,) = stack(bench.inputs(cell.sized, reference, options.batch), cell.sized, options.batch)
+    paths = (bench.form(model, reference, each, cell.point).file("model.onnx") for each in (single, form))
+    found = provenance(1)
+    print(f"{cell.id}, {options.reference}, one thread, {found['cpu']}, {', '.join(found[name] for name in INTEGERS)}")
+    for line in compared(*paths, batch.inputs, options.rounds):
+        print(f"  {line}")
+
+
+MEASURED = (overhead, stream, files, memory, collect, integers)
+FIGURES = {each.__name__: each for each in MEASURED}
 
 
 def _peak(count: int) -> None:
@@ -161,9 +183,15 @@ def _peak(count: int) -> None:
     print(json.dumps({"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 
 
+def _point(model: Model, options: argparse.Namespace) -> Point:
+    """The point at which the reference is judged where that has so many items, else the first that has."""
+    points = (model.judged(model.reference(options.reference)), *model.points)
+    return next(point for point in points if point.batch == options.batch)
+
+
 def _deployed(options: argparse.Namespace) -> tuple[Model, Workbench, Cell]:
     model = load_models()[options.model]
-    point = next(point for point in model.points if point.batch == options.batch)
+    point = _point(model, options)
     scratch = PROJECT / "results" / ".benchmarks"
     bench = Workbench(Store(PROJECT / ".store"), Assets(), scratch, compute=Compute(threads=options.threads))
     return model, bench, Cell(model, model.deployed(model.reference(options.reference)), "ort", "fp32", point)

@@ -1,0 +1,1 @@
+"""Starts the vendor's tools: discovery, quantising and compiling, inference, simulation."""

@@ -1,0 +1,1 @@
+"""What a user's inference function imports of the vendor's quantiser; played."""
