@@ -39,7 +39,7 @@ def scored(seed: int = 0, spread: float = 0.3) -> onnx.ModelProto:
         node("ConvTranspose", ["a1", "w2", "b2"], ["t1"], "up", kernel_shape=[2, 2], strides=[2, 2]),
         node("GlobalAveragePool", ["t1"], ["g1"], "average"),
         node("Flatten", ["g1"], ["f1"], "flat"),
-        node("Gemm", ["f1", "w3", "b3"], ["l1"], "scores", transB=1, beta=0.5),
+        node("Gemm", ["f1", "w3", "b3"], ["l1"], "scores", transB=1),
         node("Softmax", ["l1"], ["y"], "shares", axis=1),
     ]
     draw = _drawn(seed, spread)

@@ -34,16 +34,7 @@ def drawn_pictures() -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
 
 
-def plain(spread: float = 0.3) -> onnx.ModelProto:
-    """``scored`` without the factor of its bias, which the quantiser drops."""
-    model = scored(spread=spread)
-    for attribute in node_of(model, "l1").attribute:
-        if attribute.name == "beta":
-            attribute.f = 1.0
-    return model
-
-
-@pytest.fixture(scope="module", params=[plain, moved], ids=["scored", "moved"])
+@pytest.fixture(scope="module", params=[scored, moved], ids=["scored", "moved"])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A graph in integers, and the one in single precision that it is made of."""
     single = request.param()
@@ -52,7 +43,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    single = plain()
+    single = scored()
     return in_integers(tmp_path_factory.mktemp("both"), single), single
 
 
@@ -226,11 +217,6 @@ class TestFloat:
         node_of(model, "h1").attribute.append(helper.make_attribute("alpha", 0.5))
         with pytest.raises(Refused, match=r"h1 is made by HardSigmoid of c1, .* or with other attributes"):
             check_float(model, both[1])
-
-    def test_a_factor_that_the_quantiser_drops_is_named(self, tmp_path: Path) -> None:
-        """It makes the beta of a Gemm 1 and leaves the bias as it was: the graph computes something else."""
-        with pytest.raises(Refused, match=r"l1 is made by Gemm .* or with other attributes"):
-            check_float(in_integers(tmp_path, scored()), scored())
 
     def test_a_node_that_single_precision_has_not_is_named(self, both: Made) -> None:
         model = onnx.ModelProto.FromString(both[0].SerializeToString())

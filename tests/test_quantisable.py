@@ -63,6 +63,16 @@ def operators(model: onnx.ModelProto) -> dict[str, int]:
 
 
 class TestGraph:
+    def test_what_a_gemm_multiplies_its_bias_by_is_worked_into_that(self, tmp_path):
+        source = scored()
+        gemm = next(node for node in source.graph.node if node.op_type == "Gemm")
+        gemm.attribute.append(helper.make_attribute("beta", 0.5))
+        model, _ = made(source, tmp_path)
+        (found,) = [node for node in model.graph.node if node.op_type == "Gemm"]
+        assert [said.name for said in found.attribute] == ["transB"]
+        assert np.array_equal(run(model, drawn(X)), run(source, drawn(X)))
+        assert not np.array_equal(run(model, drawn(X)), run(scored(), drawn(X)))
+
     def test_weights_are_initialisers_and_the_normalisation_is_folded(self, tmp_path):
         model, facts = made(as_converted(), tmp_path)
         assert facts == {

@@ -47,13 +47,6 @@ class Expected:
     biases: dict[str, Parameters] = field(default_factory=dict)
     adjusted: tuple[str, ...] = ()
 
-    @property
-    def clipped(self) -> int:
-        """How many numbers of biases 32 bits do not hold all the same: what a Gemm multiplies its bias by is not looked
-        at when scales are raised."""
-        held = [bias.integers for bias in self.biases.values() if bias.integers is not None]
-        return sum(int((np.abs(integers.astype(np.int64)) >= LARGEST_BIAS).sum()) for integers in held)
-
 
 def expect(single: onnx.ModelProto, ranges: Ranges, bits: int, left_float: Collection[str]) -> Expected:
     """All parameters of the graph in integers that a graph in single precision becomes."""
@@ -126,9 +119,7 @@ def _constant(array: NDArray[Any], bits: int) -> Parameters:
 
 def _bias(array: NDArray[Any], bias: Bias, expected: Expected) -> Parameters:
     known = {**expected.values, **expected.constants}
-    scale = np.asarray(
-        known[bias.operand].scale * known[bias.weight].scale * np.float32(bias.beta), np.float32
-    ).reshape(-1)
+    scale = np.asarray(known[bias.operand].scale * known[bias.weight].scale, np.float32).reshape(-1)
     integers = np.clip(np.round(array.astype(np.float64) / scale.astype(np.float64)), -LARGEST_BIAS - 1, LARGEST_BIAS)
     return Parameters(scale, np.zeros(scale.shape, np.int32), 0, integers.astype(np.int32))
 

@@ -31,12 +31,11 @@ OPERATORS = (*CHANNELS, *CLAMPS, *NORMALISATIONS, *MOVES, "Gather", "Split", *PL
 
 @dataclass(frozen=True)
 class Bias:
-    """A bias of 32 bits, the value and the weight whose scales make its own, and what a Gemm multiplies it by."""
+    """A bias of 32 bits, and the value and the weight whose scales make its own."""
 
     name: str
     operand: str
     weight: str
-    beta: float
 
 
 @dataclass
@@ -145,5 +144,4 @@ class _Planner:
 
     def _bias(self, node: NodeProto) -> None:
         if node.op_type != "MatMul" and len(node.input) > 2 and node.input[2] in self._shapes:
-            beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
-            self.found.biases[node.name] = Bias(node.input[2], node.input[0], node.input[1], beta)
+            self.found.biases[node.name] = Bias(node.input[2], node.input[0], node.input[1])

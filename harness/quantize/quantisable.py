@@ -12,10 +12,11 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import onnx
 from onnx import version_converter
 
-from harness.onnx_graph.edit import MODEL, every_node
+from harness.onnx_graph.edit import MODEL, Graph, attribute, every_node
 from harness.ort_session import session_options
 from harness.step import Facts, StepInput, step
 from harness.verdict import Refused
@@ -32,14 +33,15 @@ PYOP = "PyOp"
 def quantisable(given: StepInput, out: Path) -> Facts:
     """``model.onnx`` for a quantiser: opset 13 at least, weights as initialisers, normalisations folded, nodes named.
 
-    Folding is that of ONNX Runtime's basic level, which looks at the graph and not at the machine. Relu and Clip stay,
-    but for a Relu that a Clip behind it does the work of, and so do open axes, and a normalisation that is not right
-    behind its convolution. Raises ``Refused`` where the opset cannot be raised, and for a vendor's own operators.
+    What a Gemm multiplies its bias by is worked into that. Folding is that of ONNX Runtime's basic level, which looks
+    at the graph and not at the machine. Relu and Clip stay, but for a Relu that a Clip behind it does the work of, and
+    so do open axes, and a normalisation that is not right behind its convolution. Raises ``Refused`` where the opset
+    cannot be raised, and for a vendor's own operators.
     """
     source = onnx.load(given.sources[0] / MODEL)
     refuse_vendors(source)
     later = _named(raised(source, OPSET))
-    model = _named(_folded(later))
+    model = _named(_unscaled(_folded(later)))
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, out / MODEL)
     before, after = (Counter(node.op_type for node in graph.graph.node) for graph in (later, model))
@@ -50,6 +52,11 @@ def quantisable(given: StepInput, out: Path) -> Facts:
         "normalisations_folded": before["BatchNormalization"] - after["BatchNormalization"],
         "normalisations_left": after["BatchNormalization"],
     }
+
+
+def is_scaled(node: onnx.NodeProto) -> bool:
+    """Whether a Gemm multiplies its bias by another number than 1, which ONNX Runtime's quantiser drops."""
+    return node.op_type == "Gemm" and len(node.input) > 2 and attribute(node, "beta", 1.0) != 1.0
 
 
 def refuse_vendors(model: onnx.ModelProto) -> None:
@@ -98,6 +105,20 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     del folded.opset_import[:]
     folded.opset_import.extend(imports)
     return folded
+
+
+def _unscaled(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What each Gemm multiplies its bias by, worked into that bias where it is constant."""
+    graph = Graph(model)
+    for node in filter(is_scaled, model.graph.node):
+        bias = graph.constants.get(node.input[2])
+        if bias is not None:
+            scaled = (bias * np.float32(attribute(node, "beta"))).astype(bias.dtype)
+            node.input[2] = graph.add_constant(f"{node.output[0]}.bias", scaled)
+            kept = [said for said in node.attribute if said.name != "beta"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    return graph.prune()
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:
