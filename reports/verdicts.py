@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.cells import QUESTIONS
+from harness.domains import QUESTIONS
 from harness.model import Model
 from harness.verdict import Verdict
 from reports.groups import Group, grouped

@@ -19,8 +19,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from harness.assets import Assets
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
 from harness.datasets import Sample
+from harness.domains import asks
 from harness.form import Form
 from harness.model import Model
 from harness.onnx_graph.edit import MODEL

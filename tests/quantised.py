@@ -10,8 +10,9 @@ from hashlib import sha256
 import numpy as np
 
 from harness.backends import Batch, Outputs, Session
-from harness.cells import Ask, Cell, Scope, asks
+from harness.cells import Ask, Cell, Scope
 from harness.claim import Claim
+from harness.domains import asks
 from harness.form import Form, quantisable, quantised
 from harness.model import Model
 from harness.quantisation import Quantisation

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cells import QUESTIONS, Ask, Scope, asks
+from harness.cells import Ask, Scope
 from harness.claim import Claim
+from harness.domains import QUESTIONS, asks
 from harness.metrics.detection import COUNTED, ICDAR_IOU
 from harness.model import Model
 from harness.reference import Asset, DataSet, Reference

@@ -11,7 +11,8 @@ import pytest
 
 from fixtures.answers import answered as settled
 from harness.assets import Assets
-from harness.cells import QUESTIONS, Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import QUESTIONS, asks
 from harness.registry import load_models
 from harness.store import Store
 from harness.verdict import Verdict

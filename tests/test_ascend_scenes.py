@@ -23,7 +23,8 @@ from harness.ascend.drive.runner import Job
 from harness.ascend.npu_smi import read_info
 from harness.backends import Outputs, Room, Session
 from harness.backends.ascend import BACKEND
-from harness.cells import QUESTIONS, Ask, Cell, Scope, asks, cells
+from harness.cells import Ask, Cell, Scope, cells
+from harness.domains import QUESTIONS, asks
 from harness.evaluate import stack
 from harness.model import Model
 from harness.questions.agreement import alike

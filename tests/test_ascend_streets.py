@@ -15,7 +15,8 @@ import pytest
 from fixtures.answers import answered as settled
 from harness.ascend.drive.compile import order
 from harness.backends import Outputs, Session
-from harness.cells import Ask, Cell, Scope, asks, cells
+from harness.cells import Ask, Cell, Scope, cells
+from harness.domains import asks
 from harness.evaluate import stack
 from harness.model import Model
 from harness.reference import Reference

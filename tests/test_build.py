@@ -9,8 +9,9 @@ import onnx
 import pytest
 
 from harness.assets import Assets
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.claim import Claim
+from harness.domains import asks
 from harness.model import Model
 from harness.store import Store
 from harness.verdict import Answer, Verdict

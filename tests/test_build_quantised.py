@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from harness.assets import Assets
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.form import Form
 from harness.model import Model
 from harness.onnx_graph.edit import MODEL

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cells import QUESTIONS, Ask, Scope, asks, cells
+from harness.cells import Ask, Scope, cells
 from harness.declaration import DeclarationError
+from harness.domains import QUESTIONS, asks
 from harness.form import Form
 from harness.markers import marker_names
 from harness.reference import Asset, Reference
@@ -112,7 +113,8 @@ class TestDomains:
         plain = {"formats": ("onnx",), "markers": ()}
         kinds = {"chip": True, "first": False, "second": False}
         backends = {name: SimpleNamespace(compiles=compiles, **plain) for name, compiles in kinds.items()}
-        monkeypatch.setattr("harness.cells.backends", lambda: backends)
+        for module in ("cells", "domains"):
+            monkeypatch.setattr(f"harness.{module}.backends", lambda: backends)
         model = replace(crnn, recipes={"chip": crnn.recipes["ascend"]})
         assert [ask.id for ask in asks("range", {"crnn": model}, Scope())] == [
             "crnn-first-fp32-bs8-seeded",

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.agree import Decoded, Loss, agree, item_distances, lossy
-from harness.cells import Cell, Scope, asks, cells
+from harness.cells import Cell, Scope, cells
 from harness.claim import Claim
 from harness.declaration import DeclarationError
+from harness.domains import asks
 from harness.form import Form
 from harness.markers import marker_names
 from harness.measure import Measurement

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from harness.__main__ import main
 from harness.assets import Assets
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
 from harness.declaration import DeclarationError
+from harness.domains import asks
 from harness.form import Form
 from harness.model import Model
 from harness.quantize.dump import FLOAT, QUANT, encoded, write_layer

@@ -12,7 +12,8 @@ import pytest
 
 from harness.assets import Assets
 from harness.backends import Outputs, Session
-from harness.cells import Ask, Cell, Scope, asks
+from harness.cells import Ask, Cell, Scope
+from harness.domains import asks
 from harness.model import Model
 from harness.questions.agreement import COARSER, item_noise
 from harness.reference import Reference

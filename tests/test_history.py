@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import history
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.history import LONGEST, LOOK_BACK, SHOWN, differences, since
 from harness.provenance import digest, stands_in
 from harness.registry import PROJECT

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from harness.cells import Scope, asks
+from harness.cells import Scope
+from harness.domains import asks
 from harness.model import Model
 from harness.registry import PROJECT, load_models
 from harness.store import file_digest

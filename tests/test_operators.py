@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 
 from harness.__main__ import main
 from harness.assets import Assets
-from harness.cells import Scope, asks
+from harness.cells import Scope
+from harness.domains import asks
 from harness.onnx_graph.inspect import operators_used
 from harness.questions.operators import SHOWN, answer
 from harness.questions.operators import ask as ask_operators

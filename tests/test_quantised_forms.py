@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.declaration import DeclarationError
+from harness.domains import asks
 from harness.form import QUANTISABLE, Form, quantisable, quantisation_of, quantised
 from harness.model import Model
 from harness.quantisation import LayerBounds, Quantisation
@@ -69,12 +70,12 @@ class TestDeclaration:
 
 
 class TestQuestions:
-    @pytest.mark.parametrize("question", ["layers", "simulation"])
-    def test_what_is_inside_is_asked_of_quantised_forms_alone(self, models: Mapping[str, Model], question: str) -> None:
+    @pytest.mark.parametrize(("question", "of"), [("layers", ["bundled"]), ("simulation", ["seeded", "bundled"])])
+    def test_what_is_inside_is_asked_of_quantised_forms_alone(
+        self, models: Mapping[str, Model], question: str, of: list[str]
+    ) -> None:
         assert subjects(models["ppocr_cls"], question) == [
-            f"ppocr_cls.{form}-ort-int8-bs1 {reference}"
-            for form in ("int8_minmax", "int8_mse")
-            for reference in ("seeded", "bundled")
+            f"ppocr_cls.{form}-ort-int8-bs1 {reference}" for form in ("int8_minmax", "int8_mse") for reference in of
         ]
         assert not subjects(models["crnn"], question)
 

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness.assets import Assets
 from harness.backends import Batch
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.model import Model
 from harness.networks.load import load_network
 from harness.onnx_graph.activations import Peak, peaks

@@ -120,7 +120,8 @@ class TestLoading:
     def test_listing_what_can_be_asked_imports_no_heavy_library(self, python):
         script = (
             "import sys\n"
-            "from harness.cells import QUESTIONS, Scope, asks\n"
+            "from harness.cells import Scope\n"
+            "from harness.domains import QUESTIONS, asks\n"
             "from harness.registry import load_models\n"
             "assert all(asks(question, load_models(), Scope()) for question in QUESTIONS)\n"
             "print(*sorted({'torch', 'onnx', 'onnxruntime', 'cv2', 'scipy', 'lmdb', 'PIL'} & set(sys.modules)))\n"

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from harness.cells import QUESTIONS
+from harness.domains import QUESTIONS
 from harness.registry import load_models
 from harness.verdict import Answer, Verdict
 from reports.record import find, read

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.claim import Claim
+from harness.domains import asks
 from harness.model import Model
 from harness.reference import Reference
 from harness.run import Run

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.claim import Claim
+from harness.domains import asks
 from harness.measure import Measurement, judge
 from harness.questions.throughput import claimed as judged_by
 from harness.reference import Reference

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.provenance import VOLATILE, digest, provenance
 from harness.run import RECORD, Run, new_name, write_json
 from harness.verdict import Answer, Verdict

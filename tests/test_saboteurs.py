@@ -12,7 +12,8 @@ import pytest
 
 from harness.assets import Assets
 from harness.backends import ort
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.measure import Clocks
 from harness.model import Model
 from harness.registry import resolve

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.assets import Assets
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.model import Model
 from harness.registry import load_models
 from harness.store import Store

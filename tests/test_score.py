@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from harness.__main__ import main
 from harness.assets import Assets
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.commands.score import Scoring, score
 from harness.datasets import Sample
+from harness.domains import asks
 from harness.files.packed import MANIFEST
 from harness.files.sources import Truth
 from harness.files.unpack import OutputFolder

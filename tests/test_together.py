@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import harness.run
-from harness.cells import Ask, Scope, asks
+from harness.cells import Ask, Scope
+from harness.domains import asks
 from harness.run import RECORD, Run, write_json
 from harness.verdict import Answer, Verdict
 from tests.suite import answers, run_suite

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from harness.assets import Assets
 from harness.backends import Batch, Room
 from harness.backends.ort import OrtBackend
-from harness.cells import Ask, Cell, Scope, asks
+from harness.cells import Ask, Cell, Scope
+from harness.domains import asks
 from harness.evaluate import Task, answered, stack
 from harness.files.windows import Tool, Window, map_files
 from harness.model import Model

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from harness.cells import QUESTIONS, Scope, asks
+from harness.cells import Scope
 from harness.commands.folders import add_models
+from harness.domains import QUESTIONS, asks
 from harness.model import Model
 from harness.registry import choose_model, load_models
 

@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness.assets import Assets
-from harness.cells import Scope, asks
+from harness.cells import Scope
 from harness.declaration import DeclarationError, Scalar
+from harness.domains import asks
 from harness.evaluate import Task
 from harness.model import Model
 from harness.provenance import provenance
