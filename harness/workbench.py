@@ -241,10 +241,9 @@ class Workbench:
         """A session on a cell. Raises ``Absent`` where its backend is not here, ``Broken`` where it does not work."""
         backend, availability = self.available(cell.backend)
         availability.required(cell.backend)
-        recipe, inputs = cell.model.recipes.get(cell.backend), None
-        foretelling = cell.model.foretelling(cell.form, recipe) if recipe else None
-        if foretelling is not None and foretelling.quantisation:
-            inputs = partial(self.calibration_inputs, cell.model, reference, foretelling)
+        inputs = None
+        if (like := quantised_like(cell)) is not None:
+            inputs = partial(self.calibration_inputs, cell.model, reference, like)
         room = Room(self.store, self.scratch, self.compute, inputs)
         prepared = backend.prepare(self.form(cell.model, reference, cell.loaded, cell.point), cell, room)
         with backend.open(prepared, cell, room) as session:
@@ -267,6 +266,13 @@ class Workbench:
         builder: Step = resolve(step)
         parts = builder.key_parts(given) | {f"input.{key}": digest for key, digest in digests.items()}
         return self.store.get(name, parts, lambda out: builder.build(given, out))
+
+
+def quantised_like(cell: Cell) -> Form | None:
+    """The quantised form that a backend which quantises itself is to do as, and that foretells it here."""
+    recipe = cell.model.recipes.get(cell.backend)
+    form = cell.model.foretelling(cell.form, recipe) if recipe else None
+    return form if form is not None and form.quantisation else None
 
 
 def _parent(model: Model, form: Form) -> Form:

@@ -10,9 +10,9 @@ import numpy as np
 
 from harness.claim import Claim
 from harness.evaluate import Scored
+from harness.judging import Judging, write_outcomes
 from harness.metrics.segmentation import CITYSCAPES
 from harness.model import Model
-from harness.questions.accuracy import Judging, write_outcomes
 from harness.reference import Asset, DataSet, Reference
 from harness.verdict import Answer
 from tests.records import of_toy

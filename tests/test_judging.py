@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from harness.claim import Claim
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored
+from harness.judging import Judging, noted, tally
 from harness.metrics.classification import CLASS_ACCURACY
 from harness.metrics.recognition import STRICT
-from harness.questions.accuracy import Judging, noted, tally
 from harness.reference import Asset, DataSet, Reference
 from harness.registry import load_models
 from harness.verdict import Answer, Verdict

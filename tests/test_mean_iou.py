@@ -15,8 +15,8 @@ from harness.cityscapes import CLASSES
 from harness.claim import Claim
 from harness.iou import AREAS, MeanIou
 from harness.judge import LEAST_PICTURES, judge, upper_bound
+from harness.judging import Judging, as_text, tally, write_outcomes
 from harness.metrics.segmentation import CITYSCAPES
-from harness.questions.accuracy import Judging, as_text, tally, write_outcomes
 from harness.verdict import Verdict
 from tests.segmented import judged, official, scene, streets
 

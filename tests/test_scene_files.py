@@ -25,8 +25,8 @@ from harness.datasets.icdar2015 import Icdar2015, write_scenes
 from harness.evaluate import Task, evaluate
 from harness.files.pack import pack
 from harness.files.packed import MANIFEST
+from harness.judging import Judging, write_outcomes
 from harness.model import Model
-from harness.questions.accuracy import Judging, write_outcomes
 from harness.registry import load_models
 from harness.store import Store
 from harness.workbench import Workbench

@@ -19,12 +19,13 @@ from harness.form import Form
 from harness.knight.configuration import CHIP
 from harness.questions import accuracy
 from harness.recipe import Recipe
+from harness.registry import load_models
 from harness.sizes import BATCH, Point, TensorSpec
 from harness.store import Artefact, Store
 from harness.verdict import Absent, Broken, Refused, Verdict
 from harness.workbench import Workbench
 from tests.conftest import TOY_FORMS
-from tests.knight_host import FOLDER, Played, cell_of, declared, host_in
+from tests.knight_host import FOLDER, Played, cell_of, host_in
 from tests.standin_networks import answer, dense
 
 PROGRAM = Form(name="program", parent=None, step="toy:program", format="paddle")
@@ -277,13 +278,15 @@ class TestMisbehaviour:
 def test_the_direction_classifier_goes_from_its_declaration_to_an_accuracy(shared, tmp_path, monkeypatch):
     with host_in(tmp_path, monkeypatch, "script"):
         bench = Workbench(Store(tmp_path / "store"), Assets((shared / "assets",)), tmp_path / "scratch")
-        model = declared("ppocr_cls", output_float=True)
+        model = load_models()["ppocr_cls"]
         cell = cell_of(model)
         found = accuracy.ask(bench, Ask("accuracy", model, cell.form, cell, "official", choice=True))
     assert found.figures["n"] == 30
     # Thirty samples judge nothing; broken models have 15 to 24, this one about 20.
     assert 15 <= found.figures["hits"] <= 25
     assert found.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert found.figures["calibrated on"] == "10 of 1000 of turned_shared_words"
+    assert found.line.endswith("calibrated on: 10 of 1000 of turned_shared_words")
 
 
 def test_tools_are_executable():

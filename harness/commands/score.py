@@ -18,8 +18,8 @@ from harness.files.pack import item_bytes, write_whole
 from harness.files.sources import Truth, truth
 from harness.files.unpack import OutputFolder
 from harness.form import Precision
+from harness.judging import SINGLE, Judging, write_outcomes
 from harness.model import Model
-from harness.questions.accuracy import SINGLE, Judging, write_outcomes
 from harness.registry import choose_model, load_models
 from harness.store import Store
 from harness.verdict import Answer, Outcome, Verdict

@@ -20,11 +20,11 @@ from harness.datasets import part_of
 from harness.datasets.held_out import HeldOut
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, side_by_side
+from harness.judging import as_text
 from harness.metrics import Metric
 from harness.paired import mcnemar
 from harness.quantize.keep_float import session_of, without
 from harness.quantize.ranking import RANKING, SAMPLES, Cost, read_ranking, squared
-from harness.questions.accuracy import as_text
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
 

@@ -21,10 +21,10 @@ from harness.datasets.held_out import HeldOut
 from harness.declaration import DeclarationError
 from harness.evaluate import Scored, Task, side_by_side
 from harness.judge import Hits, OverPictures, Share, upper_bound
+from harness.judging import SINGLE, Judging, accuracy_claims, as_fields, noted
 from harness.metrics import Matching, Metric
 from harness.paired import Lost, PairedHits, PairedPictures
 from harness.quantisation import Quantisation
-from harness.questions.accuracy import SINGLE, Judging, accuracy_claims, as_fields, noted
 from harness.reference import Reference
 from harness.verdict import Answer, Figure, Verdict
 from harness.workbench import Workbench
