@@ -77,10 +77,13 @@ def quantisable(parent: str, **figures: Any) -> Form:
     return Form(name=QUANTISABLE, parent=parent, step=step, format="onnx", promise="close", **figures)
 
 
-def quantised(name: str, how: Quantisation, *, equal: float, because: str, parent: str = QUANTISABLE) -> Form:
+def quantised(
+    name: str, how: Quantisation, *, equal: float, because: str, parent: str = QUANTISABLE, **figures: Any
+) -> Form:
     """The integer form of a quantisable one: weights of 8 bits, activations of as many as ``how`` says.
 
-    Its precision is that of the activations. ``equal`` and ``because`` are those of any ``lossy`` form.
+    Its precision is that of the activations. ``equal`` and ``because`` are those of any ``lossy`` form, of answers on
+    the samples that accuracy is asked of; ``figures`` are those that its file must show.
     """
     return Form(
         name=name,
@@ -92,4 +95,5 @@ def quantised(name: str, how: Quantisation, *, equal: float, because: str, paren
         equal=equal,
         because=because,
         quantisation=how,
+        **figures,
     )

@@ -148,7 +148,7 @@ MODEL = Model(
             nodes=758,
             operators={"Conv": 72, "Cast": 552},
         ),
-        quantisable("exported"),
+        quantisable("exported", opset=13, nodes=197),
         # The guide takes 50 of 500 pictures; where only some of them lie, at most half may be spent.
         quantised(
             "int8_kl",
@@ -164,6 +164,8 @@ MODEL = Model(
             # 12 of 20 real pictures keep what they match, 88 of 100 rendered ones.
             equal=0.4,
             because="8 bits move corners and scores, most where KL clips",
+            opset=13,
+            nodes=734,
         ),
         quantised(
             "int8_percentile",
@@ -179,6 +181,8 @@ MODEL = Model(
             # 14 of 20 real pictures keep what they match, 99 of 100 rendered ones.
             equal=0.5,
             because="8 bits move corners by over two pixels where words touch, and the scores of faint ones",
+            opset=13,
+            nodes=734,
         ),
     ),
     main="onnx",
