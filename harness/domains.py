@@ -8,11 +8,12 @@ point of the others, which shows what a rewrite costs; *range* once of what each
 every form that ONNX Runtime runs, at the smallest point. A form in another precision says what that costs, and is
 asked for *agreement* and *accuracy* at one batch; of one in half precision, which is only imitated here, times would
 mean nothing. A quantised form is asked for *layers* and *simulation* in the place of *agreement*, at that batch, with
-seeded weights of *simulation* alone; and for *keep_float*, of those of 8 bits. Official, seeded and bundled weights:
-*build*, *agreement*, *batching* and *throughput* use the full-size network (official weights where they were found,
-else seeded); *agreement* and *batching* use the bundled reference too, and stop at batches of 2048 x 2048 pixels;
-*accuracy* and *range* are asked of every reference with data, *range* of the full-size network too, and *accuracy*
-once of one whose weights were not found, to say so. A form that a reference cannot make is not asked under it.
+seeded weights of *simulation* alone; and for *keep_float*, of those of 8 bits. A backend whose tools take no times is
+asked for *simulation* in the place of *throughput*. Official, seeded and bundled weights: *build*, *agreement*,
+*batching* and *throughput* use the full-size network (official weights where they were found, else seeded);
+*agreement* and *batching* use the bundled reference too, and stop at batches of 2048 x 2048 pixels; *accuracy* and
+*range* are asked of every reference with data, *range* of the full-size network too, and *accuracy* once of one whose
+weights were not found, to say so. A form that a reference cannot make is not asked under it.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ def _range(model: Model, scope: Scope) -> Iterator[Ask]:
 def _throughput(model: Model, scope: Scope) -> Iterator[Ask]:
     full = scope.full(model)
     for cell in _measured(model, full):
+        if not backends()[cell.backend].timed:
+            continue
         if cell.form == model.deployed(full) or cell.point == _smallest(model):
             yield Ask("throughput", model, cell.form, cell, full.name)
 
@@ -133,7 +136,11 @@ def _layers(model: Model, scope: Scope) -> Iterator[Ask]:
 
 
 def _simulation(model: Model, scope: Scope) -> Iterator[Ask]:
-    return _inside("simulation", model, scope)
+    yield from _inside("simulation", model, scope)
+    for cell in cells(model):
+        for reference in _full_and_bundled(model, scope):
+            if not backends()[cell.backend].timed and cell.answers(reference):
+                yield Ask("simulation", model, cell.form, cell, reference.name, choice=True)
 
 
 def _inside(question: str, model: Model, scope: Scope) -> Iterator[Ask]:

@@ -87,6 +87,7 @@ class FilesBackend:
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ()
     compiles = False
+    timed = True
 
     def __init__(self, folder: Path, window: int = 4, spoil: Callable[[Path], None] = lambda outputs: None) -> None:
         self.runs: list[Window] = []

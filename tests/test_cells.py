@@ -110,7 +110,7 @@ class TestDomains:
         assert official == ["crnn-ort-fp32-bs8-official", "crnn-ort-fp32-bs8-bundled"]
 
     def test_range_is_asked_on_the_first_backend_that_runs_the_file_as_it_is(self, crnn, monkeypatch):
-        plain = {"formats": ("onnx",), "markers": ()}
+        plain = {"formats": ("onnx",), "markers": (), "timed": True}
         kinds = {"chip": True, "first": False, "second": False}
         backends = {name: SimpleNamespace(compiles=compiles, **plain) for name, compiles in kinds.items()}
         for module in ("cells", "domains"):

@@ -74,7 +74,7 @@ class TestQuestions:
     def test_what_is_inside_is_asked_of_quantised_forms_alone(
         self, models: Mapping[str, Model], question: str, of: list[str]
     ) -> None:
-        assert subjects(models["ppocr_cls"], question) == [
+        assert [each for each in subjects(models["ppocr_cls"], question) if "-knight-" not in each] == [
             f"ppocr_cls.{form}-ort-int8-bs1 {reference}" for form in ("int8_minmax", "int8_mse") for reference in of
         ]
         assert not subjects(models["crnn"], question)
@@ -100,6 +100,11 @@ class TestQuestions:
         assert any(".int8_kl-" in each for each in found)
         assert any(f".{QUANTISABLE}-" in each for each in found)
         assert not any("half" in each for each in found)
+
+    def test_a_backend_without_times_is_asked_to_simulate_instead(self, models: Mapping[str, Model]) -> None:
+        for name in ("ppocr_cls", "ppocr_det", "ppocr_rec"):
+            assert any("-knight-" in each for each in subjects(models[name], "simulation"))
+            assert not any("-knight-" in each for each in subjects(models[name], "throughput"))
 
     def test_placement_is_asked_of_all_that_onnx_runtime_runs_once(self, models: Mapping[str, Model]) -> None:
         for model in models.values():

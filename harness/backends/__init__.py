@@ -12,7 +12,7 @@ from harness.cells import Cell
 from harness.measure import Measurement, TimingPlan
 from harness.probe import Probe
 from harness.store import Artefact, Store
-from harness.verdict import Absent, Broken
+from harness.verdict import Absent, Answer, Broken
 
 if TYPE_CHECKING:  # listing cells needs no arrays
     from numpy.typing import NDArray
@@ -95,13 +95,23 @@ class Session(Protocol):
         ...
 
 
+class SimulatingSession(Session, Protocol):
+    """A session on something compiled that its own tools simulate."""
+
+    def simulate(self, batch: Batch) -> Answer:
+        """Whether what was compiled computes what it was compiled from, by its tools, on one batch."""
+        ...
+
+
 class Backend(Protocol):
-    """One way to execute forms. One that ``compiles`` has cells of what is deployed, where a model has a recipe."""
+    """One way to execute forms. One that ``compiles`` has cells of what is deployed, where a model has a recipe. One
+    whose tools take no times is not ``timed``, and its sessions simulate."""
 
     name: str
     formats: tuple[str, ...]
     markers: tuple[str, ...]
     compiles: bool
+    timed: bool
 
     def discover(self, probe: Probe) -> Availability:
         """Pure in what the probe saw."""

@@ -32,6 +32,7 @@ class AscendBackend:
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ("npu",)
     compiles = True
+    timed = True
 
     def discover(self, probe: Probe) -> Availability:
         """Present where a device answers and the tools load; broken where one is there and does not."""

@@ -27,6 +27,7 @@ class KnightBackend:
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ()
     compiles = True
+    timed = False
 
     def discover(self, probe: Probe) -> Availability:
         """Present where the tools say of themselves what they are; broken where they are there and do not load."""

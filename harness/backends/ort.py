@@ -63,6 +63,7 @@ class OrtBackend:
     formats: tuple[str, ...] = ("onnx",)
     markers: tuple[str, ...] = ()
     compiles = False
+    timed = True
 
     def discover(self, probe: Probe) -> Availability:
         """Present where the package onnxruntime is."""

@@ -53,6 +53,7 @@ class TorchBackend:
     formats: tuple[str, ...] = ("torch",)
     markers: tuple[str, ...] = ()
     compiles = False
+    timed = True
 
     def discover(self, probe: Probe) -> Availability:
         """Present where the package torch is."""

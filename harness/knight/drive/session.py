@@ -21,14 +21,14 @@ from harness.cells import Cell
 from harness.knight import configuration, script
 from harness.knight.console import check_inferred
 from harness.knight.drive.compile import INPUTS, PLUG_IN, QUANTISED, Job
-from harness.knight.drive.simulate import OUTPUTS, simulated
+from harness.knight.drive.simulate import NO_TIME, OUTPUTS, simulated
 from harness.knight.plan import Plan
 from harness.knight.plug_in import plug_in
 from harness.measure import Measurement, TimingPlan
 from harness.process import private_folder
 from harness.sizes import TensorSpec
 from harness.store import Artefact
-from harness.verdict import Absent, Outcome, Refused
+from harness.verdict import Absent, Answer, Figure, Outcome, Refused, Verdict
 
 WINDOW_BYTES = 256 << 20
 """Inputs and outputs that lie on disk at once."""
@@ -58,13 +58,20 @@ class KnightSession:
                 yield Outputs(batch.ids, {spec.name: scaled(value, spec, self._job.plan) for spec, value in specs})
 
     def measure(self, batch: Batch, plan: TimingPlan) -> Measurement:
-        """Never gives a time. Goes the rest of the chain instead, which ends in an estimate: the compiled network
-        simulated on the batch, compared with the quantised graph, and profiled. Raises ``Absent`` with what came of
-        it, ``Refused`` where the simulated numbers are others."""
+        """Never gives a time. Raises ``Absent``, which says why."""
+        raise Absent(f"{self._cell.id}: {NO_TIME}")
+
+    def simulate(self, batch: Batch) -> Answer:
+        """Goes the rest of the chain, which ends in an estimate: the compiled network simulated on the batch, compared
+        with the quantised graph, and profiled. Raises ``Refused`` where the simulated numbers are others."""
         with private_folder(Path(tempfile.gettempdir()), "simulate") as folder:
             (quantised,) = self._infer(folder, (batch,))
-            told, log = simulated(replace(self._job, folder=folder), self._made, self._cell, quantised)
-        raise Absent(f"{self._cell.id}: {told}", log=log)
+            count, log = simulated(replace(self._job, folder=folder), self._made, self._cell, quantised)
+        line = (
+            f"0 differ of {count} elements of the compiled network, simulated by its tools on {batch.ids[0]}; {NO_TIME}"
+        )
+        figures: dict[str, Figure] = {"elements": count, "differing": 0, "n": 1, "batch": 1}
+        return Answer(verdict=Verdict.PASS, line=line, figures=figures, log=log)
 
     def _infer(self, folder: Path, window: Sequence[Batch]) -> list[list[NDArray[Any]]]:
         """What the quantised graph gives for each batch, one array an output, as the tool writes them."""

@@ -32,8 +32,8 @@ NO_TIME = (
 )
 
 
-def simulated(job: Job, made: Artefact, cell: Cell, quantised: Sequence[NDArray[Any]]) -> tuple[str, Path]:
-    """What came of it in one line, and the profiler's log, beside which its estimate is kept.
+def simulated(job: Job, made: Artefact, cell: Cell, quantised: Sequence[NDArray[Any]]) -> tuple[int, Path]:
+    """How many numbers were simulated, and the profiler's log, beside which its estimate is kept.
 
     The folder of the job holds the input (``inputs/0.npy``) and the outputs of the quantised graph, which are also
     given. Raises ``Refused`` where a simulated number is another one, or a result cannot be read.
@@ -55,7 +55,7 @@ def simulated(job: Job, made: Artefact, cell: Cell, quantised: Sequence[NDArray[
     log, estimate = job.logs / "profile.log", results / ESTIMATE
     if estimate.is_file():
         shutil.copyfile(estimate, job.logs / ESTIMATE)
-    return f"simulated {count} numbers, all those of the quantised graph; {NO_TIME}; log {log}", log
+    return count, log
 
 
 def _to_binary(job: Job) -> None:
