@@ -38,8 +38,7 @@ from harness.verdict import Refused, Verdict
 from harness.workbench import Workbench
 from tests import quantised_graphs
 from tests.fed_back import Rows
-from tests.quantised_graphs import X, Y, ranges_of
-from tests.test_keep_float import plain
+from tests.quantised_graphs import X, Y, ranges_of, scored
 
 COARSE = "l1"
 """The tensor whose range is far too wide, so that it has a few steps left."""
@@ -81,7 +80,7 @@ class Folders:
         rows = np.random.default_rng(1).standard_normal((ROWS, 3, 8, 8)).astype(np.float32)
         with self.rows.open("wb") as file:
             np.save(file, rows)
-        graph = plain(spread=0.5)
+        graph = scored(spread=0.5)
         ranges = ranges_of(graph, rows)
         low, high = ranges[COARSE]
         quantised_graphs.quantised(folder, graph, {**ranges, COARSE: (64 * low, 64 * high)})

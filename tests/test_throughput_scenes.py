@@ -141,8 +141,8 @@ class Silent:
 SILENT: dict[str, tuple[Callable[[Session], Session], Verdict, str]] = {
     "takes nothing": (
         lambda session: Silent(session, takes=False),
-        Verdict.BROKEN,
-        "0 pictures answered in ",
+        Verdict.FAIL,
+        "the session left 1 batches unanswered, the first is that of scenes/img_1.png",
     ),
     "takes all": (
         lambda session: Silent(session, takes=True),
