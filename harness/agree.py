@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.judge import Share, upper_bound
 from harness.sizes import TensorSpec
 from harness.verdict import Answer, Figure, Verdict
 
@@ -111,14 +112,19 @@ def agree(expected: NDArray[Any], actual: NDArray[Any], bound: float, spec: Tens
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """A declared change: the least share of answers that stays ``equal``, and what loses the others. ``median`` is the
-    largest distance that half of the items may have, where it is known what the change costs."""
+    largest distance that half of the items may have, where it is known what the change costs. ``of_many`` says that the
+    share is of hundreds of answers: fewer miss it only where even the upper 95% bound of theirs lies below."""
 
     equal: float
     because: str
     median: float | None = None
+    of_many: bool = False
 
-    def met(self, share: float, distances: NDArray[Any]) -> bool:
+    def met(self, decoded: Decoded, distances: NDArray[Any]) -> bool:
         """Whether outputs keep it: by the share of equal answers, and by the distances of items where they count."""
+        share = decoded.share
+        if self.of_many:
+            share = upper_bound(Share(decoded.equal, decoded.compared, complete=False))
         return share >= self.equal and (self.median is None or bool(np.median(distances) <= self.median))
 
 
@@ -142,18 +148,19 @@ def lossy(expected: NDArray[Any], actual: NDArray[Any], loss: Loss, spec: Tensor
         **decoded.shown,
     }
     bound = "" if loss.median is None else f" (bound {loss.median:.3g})"
+    of_many = " of many" if loss.of_many else ""
     line = (
         f"lossy: {decoded.equal} of {decoded.compared} {decoded.unit} stay the same, expected at least "
-        f"{loss.equal * 100:.4g}% ({loss.because}); {_distance(left)} {figures['max_abs']:.3g}, median "
+        f"{loss.equal * 100:.4g}%{of_many} ({loss.because}); {_distance(left)} {figures['max_abs']:.3g}, median "
         f"{figures['median_abs']:.3g}{bound}, cosine {figures['cosine']:.8f}{decoded.told}"
     )
     # Shares, not counts: 0.55 * 100 is a little more than 55.
-    if not loss.met(decoded.share, distances):
+    if not loss.met(decoded, distances):
         return Answer(verdict=Verdict.FAIL, line=line, figures=figures)
     nulls = [
         name
         for name, null in null_outputs(left)
-        if loss.met(compare(left, null, NEVER_UNDECIDED).share, item_distances(left, null))
+        if loss.met(compare(left, null, NEVER_UNDECIDED), item_distances(left, null))
     ]
     if nulls:
         line = f"vacuous: {', '.join(nulls)} would pass too; {line}"

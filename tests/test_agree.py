@@ -219,6 +219,14 @@ class TestLoss:
         else:  # a null output answers a quarter of the items right, by the class that it always answers
             assert found.verdict is (Verdict.INCONCLUSIVE if percent <= 25 else Verdict.PASS)
 
+    @pytest.mark.parametrize(("turned", "verdict"), [(2, Verdict.PASS), (4, Verdict.FAIL)])
+    def test_a_share_of_many_is_missed_by_few_only_beyond_chance(self, turned, verdict):
+        loss = Loss(equal=0.97, because="it rounds", of_many=True)
+        found = lossy(self.outputs(32), self.changed(32, turned), loss, SPEC, best_of_first)
+        assert found.verdict is verdict
+        assert f"{32 - turned} of 32 answers stay the same, expected at least 97% of many (it rounds)" in found.line
+        assert self.answer(self.outputs(32), self.changed(32, turned), 0.97).verdict is Verdict.FAIL
+
     def test_the_line_says_what_is_lost_by_what_and_how_far_the_numbers_are_off(self):
         expected, actual = self.outputs(20), self.changed(20, 5) * 2
         for least, verdict in ((0.75, Verdict.PASS), (0.8, Verdict.FAIL)):

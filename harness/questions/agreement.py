@@ -110,7 +110,12 @@ def arms(bench: Workbench, ask: Ask) -> Answer:
     spec, compare = model.outputs[0], resolve(reference.compare or model.compare)
     single, half, device = (np.moveaxis(values, spec.batch_axis, 0) for values in (expected, here, actual))
     cost = float(np.median(item_distances(single, half)))
-    loss = Loss(equal=lowered.equal or 0.0, because=lowered.because, median=NOISE_FACTOR * cost)
+    loss = Loss(
+        equal=lowered.equal or 0.0,
+        because=lowered.because,
+        median=NOISE_FACTOR * cost,
+        of_many=lowered.quantisation is not None,
+    )
     answer = lossy(expected, actual, loss, spec, compare)
     figures: dict[str, Figure] = {
         "here_equal": compare(single, half, NEVER_UNDECIDED).equal,
